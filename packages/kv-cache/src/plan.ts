@@ -1,0 +1,65 @@
+/**
+ * What a policy says about one chunk of tokens: which cached entries each query sees, at which position
+ * each query is rotated per segment, and which fresh entries are kept in which slot. Integers only.
+ *
+ * Entries of a segment are numbered 0, 1, 2, … in the order in which it received them; the entry e lives in
+ * slot `e mod slots`. What a segment retains is always one range of entries, so a plan needs two numbers a query.
+ */
+
+/** A half-open range [start, end) of entry numbers. */
+export interface Range {
+	readonly start: number;
+	readonly end: number;
+}
+
+/** One segment's cached entries as the queries of a chunk see them. */
+export interface SegmentView {
+	/** Index of the segment in the policy. */
+	readonly segment: number;
+	/** Slots that the segment's buffers must have when this plan runs. Grows only for `dense`. */
+	readonly slots: number;
+	/** Entries that lie in the buffers before the chunk. */
+	readonly cached: Range;
+	/** Key position of entry 0; the entry e was rotated at `origin + e`. */
+	readonly origin: number;
+	/** [read] First cached entry that query i sees; it sees [visibleFrom[i], cached.end), nothing when not less. */
+	readonly visibleFrom: Float64Array;
+	/** [read] Position at which query i is rotated to meet the keys of this segment. */
+	readonly queryPositions: Float64Array;
+}
+
+/** The chunk's own keys as its queries see them. */
+export interface FreshView {
+	/** [read] Position at which token i's key, and its query for fresh keys, are rotated. */
+	readonly positions: Float64Array;
+	/** Rows [0, pinned) go to a sink and stay visible to every later query. */
+	readonly pinned: number;
+	/** [read] First unpinned row that query i sees; it sees [visibleFrom[i], i] and the pinned rows up to i. */
+	readonly visibleFrom: Float64Array;
+}
+
+/** A run of fresh rows that moves into consecutive slots of one segment. */
+export interface Write {
+	readonly segment: number;
+	/** First fresh row. */
+	readonly row: number;
+	/** First slot. */
+	readonly slot: number;
+	readonly length: number;
+}
+
+export interface Plan {
+	/** Stream length before the chunk: the index of its first new token. */
+	readonly start: number;
+	/** New tokens that this plan consumes; at most what was asked for. Plan again for the rest. */
+	readonly take: number;
+	/**
+	 * Tokens to feed: the last `take` of them are new, the others are the tokens before `start`, read again
+	 * (only `recompute` does that).
+	 */
+	readonly read: number;
+	/** One view per segment that holds entries; empty for `recompute`. */
+	readonly segments: readonly SegmentView[];
+	readonly fresh: FreshView;
+	readonly writes: readonly Write[];
+}

@@ -1,0 +1,104 @@
+/**
+ * The runtime specification: what tok asks of anything that executes its graphs. Types only; no backend.
+ *
+ * A runtime executes ONNX graphs and owns the memory of key/value stores. A graph takes the cache as inputs and
+ * returns only the fresh keys and values; `KvStore.write` moves those into the slots that a plan names.
+ */
+
+export type DType = "float32" | "float16" | "int64" | "int32" | "uint8" | "int8" | "bool";
+
+export interface TypedArrays {
+	float32: Float32Array;
+	float16: Uint16Array;
+	int64: BigInt64Array;
+	int32: Int32Array;
+	uint8: Uint8Array;
+	int8: Int8Array;
+	bool: Uint8Array;
+}
+
+/** A tensor in host memory, row-major. `data` may be longer-lived than the call; runtimes read it, never keep it. */
+export interface Tensor<D extends DType = DType> {
+	readonly dtype: D;
+	readonly dims: readonly number[];
+	readonly data: TypedArrays[D];
+}
+
+/** A serialised ONNX graph. Weights that lie outside the protobuf are named by `path` in the graph. */
+export interface GraphFile {
+	readonly model: Uint8Array;
+	readonly weights?: readonly { readonly path: string; readonly data: Uint8Array }[];
+}
+
+export interface GraphSession {
+	readonly inputNames: readonly string[];
+	readonly outputNames: readonly string[];
+	/**
+	 * Runs the graph once. Feeds are host tensors and, for the inputs it owns, the tensors of `store`.
+	 * Outputs come back in host memory, except those `store` consumes when one is given: they stay where they are
+	 * until `store.write`.
+	 */
+	run(feeds: Readonly<Record<string, Tensor>>, options?: RunOptions): Promise<Record<string, Tensor>>;
+	dispose(): Promise<void>;
+	[Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface RunOptions {
+	/** The key/value store whose buffers feed `past.*` and which receives `fresh.*`. */
+	readonly store?: KvStore;
+	/** Output names to fetch. Defaults to all. */
+	readonly outputs?: readonly string[];
+}
+
+/** The tensors of one session's cache: `layers` × segments, keys and values. */
+export interface KvShape {
+	readonly layers: number;
+	readonly kvHeads: number;
+	readonly headDim: number;
+	/** Slots of each segment's buffers, in the policy's order. */
+	readonly slots: readonly number[];
+}
+
+/** A run of fresh rows that moves into consecutive slots of one segment. */
+export interface KvWrite {
+	readonly segment: number;
+	readonly row: number;
+	readonly slot: number;
+	readonly length: number;
+}
+
+export interface KvStore {
+	readonly shape: KvShape;
+	/** Bytes that the buffers occupy. */
+	readonly bytes: number;
+	/** Moves rows of the last run's fresh keys and values into slots. Cost is proportional to the rows alone. */
+	write(writes: readonly KvWrite[]): Promise<void>;
+	/** Enlarges one segment's buffers, keeping what they hold. */
+	grow(segment: number, slots: number): void;
+	/** An independent copy. */
+	fork(): KvStore;
+	/** Raw little-endian float32 bytes of every buffer, in the order layer, segment, key before value. */
+	read(): AsyncIterable<Uint8Array>;
+	/** Fills every buffer from `read`'s bytes. Throws when they are too few or too many. */
+	load(bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void>;
+	dispose(): void;
+	[Symbol.dispose](): void;
+}
+
+export interface LoadOptions {
+	/** Defaults to what the runtime was created with. */
+	readonly threads?: number;
+	readonly signal?: AbortSignal;
+}
+
+export interface Runtime {
+	/** "cpu", "cuda", "webgpu". */
+	readonly name: string;
+	/** Bytes a program may sensibly allocate for caches and weights; undefined when unknown. */
+	readonly memoryLimit: number | undefined;
+	loadGraph(file: GraphFile, options?: LoadOptions): Promise<GraphSession>;
+	createKvStore(shape: KvShape): KvStore;
+	/** Disposes every graph session and store that is still open. */
+	dispose(): Promise<void>;
+	[Symbol.asyncDispose](): Promise<void>;
+}
