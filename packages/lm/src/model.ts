@@ -1,0 +1,161 @@
+/**
+ * What a user holds: a model loaded on a runtime, and the endless sessions that it makes. Types only;
+ * `load-model.ts` and `session.ts` implement them.
+ */
+import type { Policy, Positions } from "@tok/kv-cache";
+import type { Runtime } from "@tok/runtime";
+import type { Sampling } from "./sampling/sampling.ts";
+import type { ChatTemplate } from "./text/chat-template.ts";
+import type { Tokenizer } from "./text/tokenizer.ts";
+
+/** `exact`: float32 throughout. `fast`: weights stay quantised in the graph, activations are 8-bit. */
+export type Precision = "exact" | "fast";
+
+export interface LoadModelOptions {
+	/** Executes the graphs. The caller keeps it and disposes it after the model. */
+	readonly runtime: Runtime;
+	/** Defaults to "fast" for a file with quantised weights, "exact" otherwise. */
+	readonly precision?: Precision;
+	readonly signal?: AbortSignal;
+	/** Called while a file is fetched and while weights are read. */
+	readonly onProgress?: (progress: Progress) => void;
+}
+
+export interface Progress {
+	readonly stage: "download" | "read" | "compile";
+	/** What is under way, for people: a file name or a source. */
+	readonly label: string;
+	/** Bytes so far. */
+	readonly loaded: number;
+	/** Bytes in all; undefined when unknown. */
+	readonly total: number | undefined;
+}
+
+export interface ModelInfo {
+	/** The name or path that the model was loaded by. */
+	readonly name: string;
+	/** "llama", "qwen3", … */
+	readonly architecture: string;
+	readonly layers: number;
+	readonly hiddenSize: number;
+	readonly queryHeads: number;
+	readonly kvHeads: number;
+	readonly headDim: number;
+	readonly vocabularySize: number;
+	/** Positions that the model was trained on; undefined when the file does not say. */
+	readonly contextLength: number | undefined;
+	readonly precision: Precision;
+}
+
+export interface Model {
+	readonly info: ModelInfo;
+	readonly tokenizer: Tokenizer;
+	/** Undefined when the model carries none. */
+	readonly chatTemplate: ChatTemplate | undefined;
+	/** Bytes of keys and values that a session of this policy allocates; Infinity for `dense`. */
+	cacheBytes(policy: Policy): number;
+	createSession(options: SessionOptions): Session;
+	/** Continues a saved session. Rejects another model's, another policy's, a cut and an altered file. */
+	restoreSession(path: string, options: RestoreOptions): Promise<Session>;
+	/** −ln p of ids[1], ids[2], … given what the policy shows of the tokens before each (nats). */
+	negativeLogLikelihoods(ids: ArrayLike<number>, options: LikelihoodOptions): Promise<Float32Array>;
+	dispose(): Promise<void>;
+	[Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface SessionOptions {
+	readonly policy: Policy;
+	/** Defaults to "in-cache". */
+	readonly positions?: Positions;
+	/** Text or ids that no policy ever drops: read first, and kept whole as sinks. Defaults to nothing. */
+	readonly pin?: string | readonly number[];
+	/** Most tokens that one graph call reads. Defaults to 128. */
+	readonly chunk?: number;
+}
+
+export interface RestoreOptions {
+	/** When given, a file saved under another policy is rejected. Defaults to the file's own. */
+	readonly policy?: Policy;
+	/** Defaults to 128. */
+	readonly chunk?: number;
+}
+
+export interface LikelihoodOptions {
+	readonly policy: Policy;
+	/** Defaults to "in-cache". */
+	readonly positions?: Positions;
+	/** Defaults to 128. */
+	readonly chunk?: number;
+	/** The first token whose likelihood is computed (tokens before it are still read). Defaults to 1. */
+	readonly from?: number;
+	readonly signal?: AbortSignal;
+	/** Called after each chunk with the tokens read so far. */
+	readonly onProgress?: (tokens: number) => void;
+}
+
+export interface SessionStats {
+	/** Tokens read and generated since the start. */
+	readonly length: number;
+	/** Entries that the cache holds now. */
+	readonly retained: number;
+	/** Entries dropped since the start. */
+	readonly evicted: number;
+	/** Bytes of the cache's buffers. */
+	readonly bytes: number;
+}
+
+export interface AppendOptions {
+	/** Marks the first appended token as the start of a chat turn, for turn-aware policies. Defaults to false. */
+	readonly turn?: boolean;
+	readonly signal?: AbortSignal;
+	/** Called after each chunk with the tokens read so far, of how many. */
+	readonly onProgress?: (read: number, total: number) => void;
+}
+
+export interface GenerateOptions extends Sampling {
+	/** Appended before generation. Defaults to nothing: generation goes on from where the session stands. */
+	readonly prompt?: string | readonly number[];
+	/** Defaults to no limit. */
+	readonly maxTokens?: number;
+	/** Texts that end generation; they are not part of the output. Defaults to none. */
+	readonly stop?: readonly string[];
+	/** Goes on after the model's end-of-text token. Defaults to false. */
+	readonly ignoreEndOfText?: boolean;
+	/** Reports ln p of the chosen token and of this many best ones. Defaults to not at all. */
+	readonly logprobs?: number;
+	readonly signal?: AbortSignal;
+}
+
+export interface GeneratedToken {
+	readonly id: number;
+	/** Whole characters completed by this token; often "", as a character may span tokens. */
+	readonly text: string;
+	/** Present when `logprobs` was asked for (nats). */
+	readonly logprob?: number;
+	readonly topLogprobs?: readonly { readonly id: number; readonly logprob: number }[];
+}
+
+/** "stop": end-of-text or a stop string. "length": maxTokens. "abort": the signal. */
+export type FinishReason = "stop" | "length" | "abort";
+
+export interface GenerationResult {
+	readonly finishReason: FinishReason;
+	readonly ids: readonly number[];
+	readonly text: string;
+}
+
+export interface Session {
+	readonly policy: Policy;
+	readonly positions: Positions;
+	readonly stats: SessionStats;
+	append(input: string | readonly number[], options?: AppendOptions): Promise<void>;
+	/** Yields token after token; returns how it ended. Breaking off leaves the session usable. */
+	generate(options?: GenerateOptions): AsyncGenerator<GeneratedToken, GenerationResult>;
+	/** Forgets the last `count` tokens. Throws when the policy has not retained enough before them. */
+	rewind(count: number): void;
+	fork(): Session;
+	/** Writes the session to a file: aside first, then renamed. */
+	save(path: string): Promise<void>;
+	dispose(): void;
+	[Symbol.dispose](): void;
+}
