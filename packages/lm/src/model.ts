@@ -140,8 +140,8 @@ export type FinishReason = "stop" | "length" | "abort";
 
 export interface GenerationResult {
 	readonly finishReason: FinishReason;
-	readonly ids: readonly number[];
-	readonly text: string;
+	/** Tokens generated. They are not kept: a generation may have no end. */
+	readonly tokens: number;
 }
 
 export interface Session {
