@@ -1,1 +1,14 @@
-export {};
+export { TokError } from "./errors.ts";
+export type {
+	DType,
+	GraphFile,
+	GraphSession,
+	KvShape,
+	KvStore,
+	KvWrite,
+	LoadOptions,
+	RunOptions,
+	Runtime,
+	Tensor,
+	TypedArrays,
+} from "./runtime.ts";
