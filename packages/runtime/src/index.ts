@@ -12,3 +12,4 @@ export type {
 	Tensor,
 	TypedArrays,
 } from "./runtime.ts";
+export { kvNames } from "./runtime.ts";

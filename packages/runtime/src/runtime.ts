@@ -1,11 +1,18 @@
 /**
- * The runtime specification: what tok asks of anything that executes its graphs. Types only; no backend.
+ * The runtime specification: what tok asks of anything that executes its graphs. No backend.
  *
  * A runtime executes ONNX graphs and owns the memory of key/value stores. A graph takes the cache as inputs and
  * returns only the fresh keys and values; `KvStore.write` moves those into the slots that a plan names.
  */
 
-export type DType = "float32" | "float16" | "int64" | "int32" | "uint8" | "int8" | "bool";
+export type DType =
+	| "float32"
+	| "float16"
+	| "int64"
+	| "int32"
+	| "uint8"
+	| "int8"
+	| "bool";
 
 export interface TypedArrays {
 	float32: Float32Array;
@@ -24,27 +31,47 @@ export interface Tensor<D extends DType = DType> {
 	readonly data: TypedArrays[D];
 }
 
+/**
+ * Names by which graphs and stores meet.
+ * Inputs, per segment and layer: keys [batch, kvHeads, headDim, slots], values [batch, kvHeads, slots, headDim].
+ * Output: [batch, layers · 2 · kvHeads, tokens, headDim], per layer its rotated keys and then its values.
+ * Keys lie with their slots innermost, so that query · keyᵀ is a plain MatMul on every backend.
+ */
+export const kvNames = {
+	key: (segment: number, layer: number): string =>
+		`past.${segment}.${layer}.key`,
+	value: (segment: number, layer: number): string =>
+		`past.${segment}.${layer}.value`,
+	fresh: "fresh",
+} as const;
+
 /** A serialised ONNX graph. Weights that lie outside the protobuf are named by `path` in the graph. */
 export interface GraphFile {
 	readonly model: Uint8Array;
-	readonly weights?: readonly { readonly path: string; readonly data: Uint8Array }[];
+	readonly weights?: readonly {
+		readonly path: string;
+		readonly data: Uint8Array;
+	}[];
 }
 
 export interface GraphSession {
 	readonly inputNames: readonly string[];
 	readonly outputNames: readonly string[];
 	/**
-	 * Runs the graph once. Feeds are host tensors and, for the inputs it owns, the tensors of `store`.
-	 * Outputs come back in host memory, except those `store` consumes when one is given: they stay where they are
-	 * until `store.write`.
+	 * Runs the graph once. Feeds are host tensors; a store adds its buffers for every `past.*` input.
+	 * Outputs come back in host memory, except `fresh` when a store is given: it stays where it is until
+	 * `store.write` takes it.
 	 */
-	run(feeds: Readonly<Record<string, Tensor>>, options?: RunOptions): Promise<Record<string, Tensor>>;
+	run(
+		feeds: Readonly<Record<string, Tensor>>,
+		options?: RunOptions,
+	): Promise<Record<string, Tensor>>;
 	dispose(): Promise<void>;
 	[Symbol.asyncDispose](): Promise<void>;
 }
 
 export interface RunOptions {
-	/** The key/value store whose buffers feed `past.*` and which receives `fresh.*`. */
+	/** The key/value store whose buffers feed `past.*` and which keeps `fresh`. */
 	readonly store?: KvStore;
 	/** Output names to fetch. Defaults to all. */
 	readonly outputs?: readonly string[];
@@ -71,7 +98,10 @@ export interface KvStore {
 	readonly shape: KvShape;
 	/** Bytes that the buffers occupy. */
 	readonly bytes: number;
-	/** Moves rows of the last run's fresh keys and values into slots. Cost is proportional to the rows alone. */
+	/**
+	 * Moves rows of the last run's fresh keys and values into slots. The cost is proportional to the rows alone,
+	 * whatever the window. Throws when no run has left fresh entries.
+	 */
 	write(writes: readonly KvWrite[]): Promise<void>;
 	/** Enlarges one segment's buffers, keeping what they hold. */
 	grow(segment: number, slots: number): void;
