@@ -1,0 +1,67 @@
+/**
+ * Matrix products of floats. https://onnx.ai/onnx/operators – MatMul, Gemm.
+ */
+import { broadcastShapes, formatShape } from "../dimension.ts";
+import type { Dim, Float, Shape, Value } from "../types.ts";
+import { emit, sameDType } from "./emit.ts";
+
+/**
+ * a [..., m, k] · b [..., k, n] → [..., m, n]; the leading axes broadcast. A vector is a row on the left and a column
+ * on the right, and its axis is absent from the result. Throws when k differs or the leading axes do not broadcast.
+ */
+export function matMul<D extends Float | "int32">(
+	a: Value<D>,
+	b: Value<NoInfer<D>>,
+): Value<D> {
+	sameDType("MatMul", [a, b]);
+	return emit(a.graph, "MatMul", [a, b], {
+		dtype: a.dtype,
+		shape: matMulShape("MatMul", a, b),
+	});
+}
+
+/** The shape of a product, with either factor transposed in its last two axes. */
+export function matMulShape(
+	op: string,
+	a: Value,
+	b: Value,
+	{
+		transA = false,
+		transB = false,
+	}: { readonly transA?: boolean; readonly transB?: boolean } = {},
+): Shape {
+	if (a.shape.length === 0 || b.shape.length === 0) {
+		throw a.graph.error(
+			op,
+			`expected at least one axis in a ${formatShape(a.shape)} and b ${formatShape(b.shape)}. Use mul for scalars`,
+		);
+	}
+	const left = a.shape.length === 1 ? [1, ...a.shape] : a.shape;
+	const right = b.shape.length === 1 ? [...b.shape, 1] : b.shape;
+	const [m, k] = lastTwo(left, transA);
+	const [inner, n] = lastTwo(right, transB);
+	if (k !== inner) {
+		throw a.graph.error(
+			op,
+			`expected the ${transA ? "second to last" : "last"} dimension of a ${formatShape(a.shape)} and the ${transB || b.shape.length === 1 ? "last" : "second to last"} of b ${formatShape(b.shape)} to be equal, got ${k} and ${inner}. Transpose or reshape one of them`,
+		);
+	}
+	const leading = broadcastShapes(left.slice(0, -2), right.slice(0, -2));
+	if (leading === undefined) {
+		throw a.graph.error(
+			op,
+			`expected the axes before the last two of a ${formatShape(a.shape)} and b ${formatShape(b.shape)} to broadcast (equal or 1)`,
+		);
+	}
+	return [
+		...leading,
+		...(a.shape.length === 1 ? [] : [m]),
+		...(b.shape.length === 1 ? [] : [n]),
+	];
+}
+
+function lastTwo(shape: Shape, transposed: boolean): [Dim, Dim] {
+	const rows = shape.at(-2) ?? 1;
+	const columns = shape.at(-1) ?? 1;
+	return transposed ? [columns, rows] : [rows, columns];
+}
