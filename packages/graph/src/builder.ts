@@ -3,19 +3,11 @@
  * made, and names the node with its scope. `build` leaves out what no output needs and serialises the rest.
  */
 
-import { formatShape, normaliseDim } from "./dimension.ts";
+import { formatShape, normaliseDim, termsOf } from "./dimension.ts";
 import { arrayName, holds, isDType, toTypedArray } from "./dtypes.ts";
 import { GraphError } from "./errors.ts";
 import { serialise } from "./serialise.ts";
-import type {
-	Attribute,
-	BuiltGraph,
-	DType,
-	NodeSpec,
-	Shape,
-	TensorData,
-	Value,
-} from "./types.ts";
+import type { Attribute, BuiltGraph, Dim, DType, NodeSpec, Shape, TensorData, Value } from "./types.ts";
 
 export interface GraphOptions {
 	/** Version of the ONNX operators, 18–26. Defaults to 21. */
@@ -44,6 +36,7 @@ export class GraphBuilder {
 	/** Constants the caller named: one that nothing reads is a mistake. */
 	readonly #named = new Set<string>();
 	readonly #literals = new Map<string, Value>();
+	readonly #dimensions = new Map<string, Value<"int64">>();
 	readonly #nodes: NodeRecord[] = [];
 	readonly #valueNames = new Set<string>();
 	readonly #nodeNames = new Set<string>();
@@ -53,9 +46,7 @@ export class GraphBuilder {
 
 	constructor(name: string, { opset = 21, irVersion = 10 }: GraphOptions = {}) {
 		if (!Number.isInteger(opset) || opset < 18 || opset > 26) {
-			throw new GraphError(
-				`${name}: expected an opset from 18 to 26, got ${opset}`,
-			);
+			throw new GraphError(`${name}: expected an opset from 18 to 26, got ${opset}`);
 		}
 		this.name = name;
 		this.opset = opset;
@@ -65,9 +56,7 @@ export class GraphBuilder {
 	/** A tensor fed when the graph runs. Its name is used as given, whatever the scope. */
 	input<D extends DType>(name: string, dtype: D, shape: Shape): Value<D> {
 		if (!isDType(dtype))
-			throw new GraphError(
-				`input ${name}: expected a dtype, got ${JSON.stringify(dtype)}`,
-			);
+			throw new GraphError(`input ${name}: expected a dtype, got ${JSON.stringify(dtype)}`);
 		this.#claim(this.#valueNames, name, "input");
 		const value = this.#value(name, dtype, shape);
 		this.#inputs.push(value);
@@ -109,16 +98,11 @@ export class GraphBuilder {
 	output(value: Value, name: string = value.name): void {
 		this.#own(value, `output ${name}`);
 		if (this.#outputs.some((output) => output.name === name)) {
-			throw new GraphError(
-				`output ${name}: expected a name of its own, got one that is already an output`,
-			);
+			throw new GraphError(`output ${name}: expected a name of its own, got one that is already an output`);
 		}
 		const produced =
-			!this.#constants.has(value.name) &&
-			!this.#inputs.some((input) => input.name === value.name);
-		const taken = this.#outputs.some(
-			(output) => output.value.name === value.name,
-		);
+			!this.#constants.has(value.name) && !this.#inputs.some((input) => input.name === value.name);
+		const taken = this.#outputs.some((output) => output.value.name === value.name);
 		if (produced && !taken) {
 			if (name !== value.name) this.#claim(this.#valueNames, name, "output");
 			this.#outputs.push({ name, value });
@@ -138,6 +122,25 @@ export class GraphBuilder {
 		if (copy !== undefined) this.output(copy, name);
 	}
 
+	/**
+	 * A dimension as an int64 of shape [1] that the running graph computes, for operators that take lengths as tensors.
+	 * A symbol is read from an input that has it as a dimension; throws when none has.
+	 */
+	dimension(dim: Dim): Value<"int64"> {
+		const key = normaliseDim(dim);
+		if (typeof key === "number") return this.ints([key]);
+		const known = this.#dimensions.get(key);
+		if (known !== undefined) return known;
+		const scopes = this.#scopes.splice(0);
+		try {
+			const value = this.scope("dimensions", () => this.#compute(key));
+			this.#dimensions.set(key, value);
+			return value;
+		} finally {
+			this.#scopes.push(...scopes);
+		}
+	}
+
 	/** Runs `body` with `name` before the names of its nodes and constants: "layers.3/attention/MatMul". */
 	scope<T>(name: string, body: () => T): T {
 		this.#scopes.push(name);
@@ -149,19 +152,9 @@ export class GraphBuilder {
 	}
 
 	/** Appends a node as it is, trusting the dtypes and shapes of its outputs. Returns the outputs not left out. */
-	node({
-		op,
-		domain = "",
-		inputs,
-		attributes = {},
-		outputs,
-		name,
-	}: NodeSpec): Value[] {
+	node({ op, domain = "", inputs, attributes = {}, outputs, name }: NodeSpec): Value[] {
 		const full = name === undefined ? this.#nextName(op) : this.#path(name);
-		this.#counts.set(
-			this.#path(name ?? op),
-			(this.#counts.get(this.#path(name ?? op)) ?? 0) + 1,
-		);
+		this.#counts.set(this.#path(name ?? op), (this.#counts.get(this.#path(name ?? op)) ?? 0) + 1);
 		this.#claim(this.#nodeNames, full, "node");
 		for (const input of inputs) if (input !== undefined) this.#own(input, full);
 		const values: Value[] = [];
@@ -197,14 +190,11 @@ export class GraphBuilder {
 	 */
 	build(): BuiltGraph {
 		if (this.#outputs.length === 0)
-			throw new GraphError(
-				`${this.name}: expected at least one output, got none. Call output(value)`,
-			);
+			throw new GraphError(`${this.name}: expected at least one output, got none. Call output(value)`);
 		const read = new Set(this.#nodes.flatMap((node) => node.inputs));
-		const unread = [
-			...this.#inputs.map((input) => input.name),
-			...this.#named,
-		].filter((name) => !read.has(name));
+		const unread = [...this.#inputs.map((input) => input.name), ...this.#named].filter(
+			(name) => !read.has(name),
+		);
 		if (unread.length > 0) {
 			throw new GraphError(
 				`${this.name}: expected every input and constant to be read by a node, but none reads ${unread.join(", ")}. Use them or leave them out`,
@@ -225,17 +215,11 @@ export class GraphBuilder {
 			inputs: this.#inputs,
 			outputs: this.#outputs,
 			nodes,
-			constants: new Map(
-				[...this.#constants].filter(([name]) => needed.has(name)),
-			),
+			constants: new Map([...this.#constants].filter(([name]) => needed.has(name))),
 		});
 	}
 
-	#literal<D extends DType>(
-		dtype: D,
-		numbers: readonly number[],
-		dims: readonly number[],
-	): Value<D> {
+	#literal<D extends DType>(dtype: D, numbers: readonly number[], dims: readonly number[]): Value<D> {
 		const name = `constants/${dtype}/${dims.length === 0 ? "" : "["}${numbers.map((n) => (Object.is(n, -0) ? "-0" : n)).join(",")}${dims.length === 0 ? "" : "]"}`;
 		const known = this.#literals.get(name);
 		if (known !== undefined) return known as Value<D>;
@@ -250,6 +234,28 @@ export class GraphBuilder {
 		return value;
 	}
 
+	#compute(dim: string): Value<"int64"> {
+		const emit = (op: string, inputs: Value[], attributes: Record<string, number> = {}): Value<"int64"> => {
+			const [value] = this.node({ op, inputs, attributes, outputs: [{ dtype: "int64", shape: [1] }] });
+			return value as Value<"int64">;
+		};
+		for (const input of this.#inputs) {
+			const axis = input.shape.indexOf(dim);
+			if (axis >= 0) return emit("Shape", [input], { start: axis, end: axis + 1 });
+		}
+		const terms = termsOf(dim).map(({ coefficient, symbols }) => {
+			if (symbols[0] === dim) {
+				throw new GraphError(
+					`expected an input with the dimension "${dim}", got none among ${this.#inputs.map((input) => `${input.name} ${formatShape(input.shape)}`).join(", ") || "no inputs"}. Add one, or use a symbol of theirs`,
+				);
+			}
+			const factors = symbols.map((symbol) => this.dimension(symbol));
+			if (coefficient !== 1 || factors.length === 0) factors.push(this.ints([coefficient]));
+			return factors.reduce((a, b) => emit("Mul", [a, b]));
+		});
+		return terms.reduce((a, b) => emit("Add", [a, b]));
+	}
+
 	#value<D extends DType>(name: string, dtype: D, shape: Shape): Value<D> {
 		return { graph: this, name, dtype, shape: shape.map(normaliseDim) };
 	}
@@ -262,14 +268,12 @@ export class GraphBuilder {
 		const path = this.#path(op);
 		let count = this.#counts.get(path) ?? 0;
 		let name = count === 0 ? path : `${path}_${count}`;
-		while (this.#nodeNames.has(name) || this.#valueNames.has(name))
-			name = `${path}_${++count}`;
+		while (this.#nodeNames.has(name) || this.#valueNames.has(name)) name = `${path}_${++count}`;
 		return name;
 	}
 
 	#claim(names: Set<string>, name: string, kind: string): void {
-		if (name === "")
-			throw new GraphError(`expected a name for the ${kind}, got an empty one`);
+		if (name === "") throw new GraphError(`expected a name for the ${kind}, got an empty one`);
 		if (names.has(name))
 			throw new GraphError(
 				`${kind} ${name}: expected a name of its own, got one that is already in use. Rename it or open a scope`,
@@ -287,18 +291,13 @@ export class GraphBuilder {
 }
 
 function checkTensor(where: string, { dtype, dims, data }: TensorData): void {
-	if (!isDType(dtype))
-		throw new GraphError(
-			`${where}: expected a dtype, got ${JSON.stringify(dtype)}`,
-		);
+	if (!isDType(dtype)) throw new GraphError(`${where}: expected a dtype, got ${JSON.stringify(dtype)}`);
 	if (!holds(dtype, data))
 		throw new GraphError(
 			`${where}: expected ${dtype} data in a ${arrayName(dtype)}, got ${Object.prototype.toString.call(data)}`,
 		);
 	if (!dims.every((dim) => Number.isSafeInteger(dim) && dim >= 0)) {
-		throw new GraphError(
-			`${where}: expected dimensions that are integers ≥ 0, got ${formatShape(dims)}`,
-		);
+		throw new GraphError(`${where}: expected dimensions that are integers ≥ 0, got ${formatShape(dims)}`);
 	}
 	const length = dims.reduce((product, dim) => product * dim, 1);
 	if (data.length !== length) {

@@ -32,11 +32,7 @@ function parse(dim: Dim): Polynomial {
 	return result;
 }
 
-function accumulate(
-	polynomial: Polynomial,
-	product: string,
-	coefficient: number,
-): void {
+function accumulate(polynomial: Polynomial, product: string, coefficient: number): void {
 	const sum = (polynomial.get(product) ?? 0) + coefficient;
 	if (sum === 0) polynomial.delete(product);
 	else polynomial.set(product, sum);
@@ -44,43 +40,30 @@ function accumulate(
 
 function format(polynomial: Polynomial): Dim {
 	const constant = polynomial.get("") ?? 0;
-	const products = [...polynomial.keys()]
-		.filter((product) => product !== "")
-		.sort();
+	const products = [...polynomial.keys()].filter((product) => product !== "").sort();
 	if (products.length === 0) return constant;
 	// A leading minus would read as a mistake: "tokens-slots", not "-slots+tokens".
-	products.sort(
-		(a, b) =>
-			Number((polynomial.get(a) ?? 0) < 0) -
-			Number((polynomial.get(b) ?? 0) < 0),
-	);
+	products.sort((a, b) => Number((polynomial.get(a) ?? 0) < 0) - Number((polynomial.get(b) ?? 0) < 0));
 	let text = "";
 	for (const product of products) {
 		const coefficient = polynomial.get(product) ?? 0;
 		const sign = coefficient < 0 ? "-" : text === "" ? "" : "+";
 		text += `${sign}${Math.abs(coefficient) === 1 ? "" : `${Math.abs(coefficient)}*`}${product}`;
 	}
-	return constant === 0
-		? text
-		: `${text}${constant < 0 ? "-" : "+"}${Math.abs(constant)}`;
+	return constant === 0 ? text : `${text}${constant < 0 ? "-" : "+"}${Math.abs(constant)}`;
 }
 
 /** The normal form; throws when `dim` is neither a length nor a well-formed symbol. */
 export function normaliseDim(dim: Dim): Dim {
-	if (typeof dim === "string" && dim !== "")
-		return symbol.test(dim) ? dim : format(parse(dim));
-	if (typeof dim === "number" && Number.isSafeInteger(dim) && dim >= 0)
-		return dim;
-	throw new GraphError(
-		`expected a dimension that is an integer ≥ 0 or a symbol, got ${JSON.stringify(dim)}`,
-	);
+	if (typeof dim === "string" && dim !== "") return symbol.test(dim) ? dim : format(parse(dim));
+	if (typeof dim === "number" && Number.isSafeInteger(dim) && dim >= 0) return dim;
+	throw new GraphError(`expected a dimension that is an integer ≥ 0 or a symbol, got ${JSON.stringify(dim)}`);
 }
 
 export function addDims(a: Dim, b: Dim): Dim {
 	if (typeof a === "number" && typeof b === "number") return a + b;
 	const sum = parse(a);
-	for (const [product, coefficient] of parse(b))
-		accumulate(sum, product, coefficient);
+	for (const [product, coefficient] of parse(b)) accumulate(sum, product, coefficient);
 	return format(sum);
 }
 
@@ -95,9 +78,7 @@ export function multiplyDims(a: Dim, b: Dim): Dim {
 	const product: Polynomial = new Map();
 	for (const [x, m] of parse(a)) {
 		for (const [y, n] of parse(b)) {
-			const symbols = [...x.split("*"), ...y.split("*")]
-				.filter((name) => name !== "")
-				.sort();
+			const symbols = [...x.split("*"), ...y.split("*")].filter((name) => name !== "").sort();
 			accumulate(product, symbols.join("*"), m * n);
 		}
 	}
@@ -124,9 +105,30 @@ export function divideDims(a: Dim, b: Dim): Dim | undefined {
 	return format(quotient);
 }
 
+/** The sum that a dimension is: each term an integer times symbols. [] is 0. */
+export function termsOf(dim: Dim): { readonly coefficient: number; readonly symbols: readonly string[] }[] {
+	return [...parse(dim)].map(([product, coefficient]) => ({
+		coefficient,
+		symbols: product === "" ? [] : product.split("*"),
+	}));
+}
+
 /** Number of elements of a shape. */
 export function productOf(shape: Shape): Dim {
 	return shape.reduce<Dim>(multiplyDims, 1);
+}
+
+/** Elements of `a` per element of `b` when that is one dimension for every value of the symbols. */
+export function divideShapes(a: Shape, b: Shape): Dim | undefined {
+	const [above, below] = [[...a], [...b]];
+	// What both have cancels, sums included, which `divideDims` could not divide by.
+	for (const dim of b) {
+		const index = dim === 0 ? -1 : above.indexOf(dim);
+		if (index < 0) continue;
+		above.splice(index, 1);
+		below.splice(below.indexOf(dim), 1);
+	}
+	return divideDims(productOf(above), productOf(below));
 }
 
 /** "[batch, tokens, 576]". */
@@ -142,9 +144,7 @@ export function sameShape(a: Shape, b: Shape): boolean {
  * The shape of an elementwise operation, by numpy's rule from the last axis on: equal dimensions, or one of them 1.
  * A symbol goes with itself and with 1. Undefined when the shapes do not fit.
  */
-export function broadcastShapes(
-	...shapes: readonly Shape[]
-): Shape | undefined {
+export function broadcastShapes(...shapes: readonly Shape[]): Shape | undefined {
 	const rank = Math.max(...shapes.map((shape) => shape.length));
 	const result: Dim[] = new Array(rank).fill(1);
 	for (const shape of shapes) {

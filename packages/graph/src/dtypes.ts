@@ -48,27 +48,17 @@ export function isFloat(dtype: DType): dtype is "float32" | "float16" {
 }
 
 export function dtypeOfCode(code: number): DType | undefined {
-	return (Object.keys(onnxCodes) as DType[]).find(
-		(dtype) => onnxCodes[dtype] === code,
-	);
+	return (Object.keys(onnxCodes) as DType[]).find((dtype) => onnxCodes[dtype] === code);
 }
 
 /** Whether `data` is the typed array of `dtype`. By tag, so that an array of another realm passes. */
 export function holds(dtype: DType, data: unknown): boolean {
-	return (
-		Object.prototype.toString.call(data) === `[object ${arrayName(dtype)}]`
-	);
+	return Object.prototype.toString.call(data) === `[object ${arrayName(dtype)}]`;
 }
 
 /** Numbers as the typed array of a dtype; float16 is rounded to nearest, ties to even. */
-export function toTypedArray<D extends DType>(
-	dtype: D,
-	numbers: readonly number[],
-): TypedArrays[D];
-export function toTypedArray(
-	dtype: DType,
-	numbers: readonly number[],
-): TypedArrays[DType] {
+export function toTypedArray<D extends DType>(dtype: D, numbers: readonly number[]): TypedArrays[D];
+export function toTypedArray(dtype: DType, numbers: readonly number[]): TypedArrays[DType] {
 	if (dtype === "int64") return BigInt64Array.from(numbers, BigInt);
 	if (dtype === "float16") return Uint16Array.from(numbers, float16Bits);
 	return arrays[dtype].from(numbers);
@@ -88,7 +78,6 @@ export function float16Bits(value: number): number {
 	const steps = magnitude / 2 ** (exponent - 10);
 	const floor = Math.floor(steps);
 	const half = steps - floor;
-	const rounded =
-		floor + (half > 0.5 || (half === 0.5 && floor % 2 === 1) ? 1 : 0);
+	const rounded = floor + (half > 0.5 || (half === 0.5 && floor % 2 === 1) ? 1 : 0);
 	return sign | (((exponent + 14) << 10) + rounded);
 }

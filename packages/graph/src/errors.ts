@@ -6,12 +6,12 @@
 const marker: unique symbol = Symbol.for("tok.error");
 
 export class GraphError extends Error {
-	readonly [marker] = true;
 	readonly source = "graph";
 
 	constructor(message: string, options?: ErrorOptions) {
 		super(`[tok/graph] ${message}`, options);
 		this.name = "GraphError";
+		Object.defineProperty(this, marker, { value: true });
 	}
 
 	static isInstance(value: unknown): value is GraphError {

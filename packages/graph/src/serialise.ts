@@ -35,9 +35,7 @@ export interface GraphRecord {
 const externalFrom = 1024;
 
 export function serialise(graph: GraphRecord): BuiltGraph {
-	const renamed = new Map(
-		graph.outputs.map(({ name, value }) => [value.name, name]),
-	);
+	const renamed = new Map(graph.outputs.map(({ name, value }) => [value.name, name]));
 	const nameOf = (name: string): string => renamed.get(name) ?? name;
 	const weights: BuiltGraph["weights"] = [];
 	const initializer: TensorProto[] = [];
@@ -63,9 +61,7 @@ export function serialise(graph: GraphRecord): BuiltGraph {
 			}),
 		);
 	}
-	const domains = new Set(
-		graph.nodes.map((node) => node.domain).filter((domain) => domain !== ""),
-	);
+	const domains = new Set(graph.nodes.map((node) => node.domain).filter((domain) => domain !== ""));
 	const model = create(ModelProtoSchema, {
 		irVersion: BigInt(graph.irVersion),
 		producerName: "tok",
@@ -126,22 +122,13 @@ function tensorProto(tensor: TensorData, name = ""): TensorProto {
 
 /** The array's own memory. ONNX is little-endian, and so is every platform that runs JavaScript engines of today. */
 function bytesOf({ data }: TensorData): Uint8Array<ArrayBuffer> {
-	return new Uint8Array(
-		data.buffer as ArrayBuffer,
-		data.byteOffset,
-		data.byteLength,
-	);
+	return new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
 }
 
-function attributeProto(
-	node: string,
-	name: string,
-	value: Attribute,
-): AttributeProto {
+function attributeProto(node: string, name: string, value: Attribute): AttributeProto {
 	const text = getTextEncoding();
 	const int = (number: number | bigint): bigint => {
-		if (typeof number === "bigint" || Number.isSafeInteger(number))
-			return BigInt(number);
+		if (typeof number === "bigint" || Number.isSafeInteger(number)) return BigInt(number);
 		throw new GraphError(
 			`${node}: expected an integer in the attribute ${name}, got ${number}. Write floats as { float: x }`,
 		);

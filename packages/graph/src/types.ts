@@ -10,14 +10,7 @@ import type { GraphBuilder } from "./builder.ts";
 export type Dim = number | string;
 export type Shape = readonly Dim[];
 
-export type DType =
-	| "float32"
-	| "float16"
-	| "int64"
-	| "int32"
-	| "uint8"
-	| "int8"
-	| "bool";
+export type DType = "float32" | "float16" | "int64" | "int32" | "uint8" | "int8" | "bool";
 export type Float = "float32" | "float16";
 export type Integer = "int64" | "int32" | "uint8" | "int8";
 /** What indexes: ONNX takes both widths wherever it gathers, scatters or slices. */

@@ -13,9 +13,7 @@ export interface Arithmetic {
 }
 
 /** [...] → [...], element by element. */
-export type Elementwise<T extends DType> = <D extends T>(
-	x: Value<D>,
-) => Value<D>;
+export type Elementwise<T extends DType> = <D extends T>(x: Value<D>) => Value<D>;
 
 /** The operands of an elementwise node as values of one dtype, and the shape they broadcast to. */
 export function operands<D extends DType>(
@@ -24,12 +22,8 @@ export function operands<D extends DType>(
 	b: Operand<D>,
 ): { readonly a: Value<D>; readonly b: Value<D>; readonly shape: Shape } {
 	const anchor = typeof a === "number" ? b : a;
-	if (typeof anchor === "number")
-		throw new TypeError(`internal: ${op} of two numbers`);
-	const pair = [
-		lift(anchor.graph, anchor.dtype, a),
-		lift(anchor.graph, anchor.dtype, b),
-	] as const;
+	if (typeof anchor === "number") throw new TypeError(`internal: ${op} of two numbers`);
+	const pair = [lift(anchor.graph, anchor.dtype, a), lift(anchor.graph, anchor.dtype, b)] as const;
 	sameDType(op, pair);
 	const shape = broadcastShapes(pair[0].shape, pair[1].shape);
 	if (shape === undefined) {
@@ -48,10 +42,7 @@ function arithmetic(op: string): Arithmetic {
 	};
 }
 
-function elementwise<T extends DType>(
-	op: string,
-	...dtypes: readonly T[]
-): Elementwise<T> {
+function elementwise<T extends DType>(op: string, ...dtypes: readonly T[]): Elementwise<T> {
 	return <D extends T>(x: Value<D>): Value<D> => {
 		requireDType(op, "x", x, ...dtypes);
 		return emit(x.graph, op, [x], x);
@@ -93,26 +84,20 @@ export const abs: Elementwise<Numeric> = elementwise(
 	"int8",
 );
 /** √x. */
-export const sqrt: Elementwise<Float> = elementwise(
-	"Sqrt",
-	"float32",
-	"float16",
-);
+export const sqrt: Elementwise<Float> = elementwise("Sqrt", "float32", "float16");
 /** eˣ. */
 export const exp: Elementwise<Float> = elementwise("Exp", "float32", "float16");
 /** ln x. */
 export const log: Elementwise<Float> = elementwise("Log", "float32", "float16");
 /** tanh x. */
-export const tanh: Elementwise<Float> = elementwise(
-	"Tanh",
-	"float32",
-	"float16",
-);
+export const tanh: Elementwise<Float> = elementwise("Tanh", "float32", "float16");
 /** 1 / (1 + e⁻ˣ). */
-export const sigmoid: Elementwise<Float> = elementwise(
-	"Sigmoid",
-	"float32",
-	"float16",
-);
+export const sigmoid: Elementwise<Float> = elementwise("Sigmoid", "float32", "float16");
+/** max(x, 0). */
+export const relu: Elementwise<Float> = elementwise("Relu", "float32", "float16");
+/** sin x, in radians. */
+export const sin: Elementwise<"float32"> = elementwise("Sin", "float32");
+/** cos x, in radians. */
+export const cos: Elementwise<"float32"> = elementwise("Cos", "float32");
 /** 2/√π ∫₀ˣ e^(−t²) dt. */
 export const erf: Elementwise<Float> = elementwise("Erf", "float32", "float16");

@@ -4,14 +4,7 @@
  */
 import type { GraphBuilder } from "../builder.ts";
 import { formatShape } from "../dimension.ts";
-import type {
-	Attribute,
-	DType,
-	Operand,
-	OutputSpec,
-	Shape,
-	Value,
-} from "../types.ts";
+import type { Attribute, DType, Operand, OutputSpec, Shape, Value } from "../types.ts";
 
 export interface EmitOptions {
 	readonly attributes?: Readonly<Record<string, Attribute>>;
@@ -43,23 +36,13 @@ export function emitAll<D extends DType>(
 }
 
 /** A number as a scalar constant of `dtype`. */
-export function lift<D extends DType>(
-	graph: GraphBuilder,
-	dtype: D,
-	operand: Operand<D>,
-): Value<D> {
+export function lift<D extends DType>(graph: GraphBuilder, dtype: D, operand: Operand<D>): Value<D> {
 	return typeof operand === "number" ? graph.scalar(dtype, operand) : operand;
 }
 
 /** An axis counted from 0; −1 is the last. Throws outside [−rank, rank). */
-export function axisOf(
-	value: Value,
-	axis: number,
-	op: string,
-	rank: number = value.shape.length,
-): number {
-	if (Number.isInteger(axis) && axis >= -rank && axis < rank)
-		return axis < 0 ? axis + rank : axis;
+export function axisOf(value: Value, axis: number, op: string, rank: number = value.shape.length): number {
+	if (Number.isInteger(axis) && axis >= -rank && axis < rank) return axis < 0 ? axis + rank : axis;
 	throw value.graph.error(
 		op,
 		`expected an axis from ${-rank} to ${rank - 1} for ${describe(value)}, got ${axis}`,
@@ -67,27 +50,14 @@ export function axisOf(
 }
 
 /** Axes counted from 0, ascending; every one once. */
-export function axesOf(
-	value: Value,
-	axes: readonly number[],
-	op: string,
-	rank?: number,
-): number[] {
-	const found = axes
-		.map((axis) => axisOf(value, axis, op, rank))
-		.sort((a, b) => a - b);
+export function axesOf(value: Value, axes: readonly number[], op: string, rank?: number): number[] {
+	const found = axes.map((axis) => axisOf(value, axis, op, rank)).sort((a, b) => a - b);
 	if (new Set(found).size === found.length) return found;
-	throw value.graph.error(
-		op,
-		`expected every axis once for ${describe(value)}, got [${axes.join(", ")}]`,
-	);
+	throw value.graph.error(op, `expected every axis once for ${describe(value)}, got [${axes.join(", ")}]`);
 }
 
 /** Throws unless all values have the first one's dtype. */
-export function sameDType(
-	op: string,
-	[first, ...rest]: readonly Value[],
-): void {
+export function sameDType(op: string, [first, ...rest]: readonly Value[]): void {
 	const odd = rest.find((value) => value.dtype !== first?.dtype);
 	if (first === undefined || odd === undefined) return;
 	throw first.graph.error(
@@ -97,12 +67,7 @@ export function sameDType(
 }
 
 /** Throws unless `value` has one of `dtypes`. */
-export function requireDType(
-	op: string,
-	what: string,
-	value: Value,
-	...dtypes: readonly DType[]
-): void {
+export function requireDType(op: string, what: string, value: Value, ...dtypes: readonly DType[]): void {
 	if (dtypes.includes(value.dtype)) return;
 	throw value.graph.error(
 		op,
@@ -111,17 +76,9 @@ export function requireDType(
 }
 
 /** Throws unless `value` has exactly `shape`. */
-export function requireShape(
-	op: string,
-	what: string,
-	value: Value,
-	shape: Shape,
-): void {
+export function requireShape(op: string, what: string, value: Value, shape: Shape): void {
 	if (formatShape(value.shape) === formatShape(shape)) return;
-	throw value.graph.error(
-		op,
-		`expected ${what} of shape ${formatShape(shape)}, got ${describe(value)}`,
-	);
+	throw value.graph.error(op, `expected ${what} of shape ${formatShape(shape)}, got ${describe(value)}`);
 }
 
 /** "layers.3/MatMul float32 [batch, 4]", for messages. */

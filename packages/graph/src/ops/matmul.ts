@@ -1,7 +1,7 @@
 /**
  * Matrix products of floats. https://onnx.ai/onnx/operators – MatMul, Gemm.
  */
-import { broadcastShapes, formatShape } from "../dimension.ts";
+import { broadcastShapes, formatShape, sameShape } from "../dimension.ts";
 import type { Dim, Float, Shape, Value } from "../types.ts";
 import { emit, sameDType } from "./emit.ts";
 
@@ -9,10 +9,7 @@ import { emit, sameDType } from "./emit.ts";
  * a [..., m, k] · b [..., k, n] → [..., m, n]; the leading axes broadcast. A vector is a row on the left and a column
  * on the right, and its axis is absent from the result. Throws when k differs or the leading axes do not broadcast.
  */
-export function matMul<D extends Float | "int32">(
-	a: Value<D>,
-	b: Value<NoInfer<D>>,
-): Value<D> {
+export function matMul<D extends Float | "int32">(a: Value<D>, b: Value<NoInfer<D>>): Value<D> {
 	sameDType("MatMul", [a, b]);
 	return emit(a.graph, "MatMul", [a, b], {
 		dtype: a.dtype,
@@ -20,15 +17,51 @@ export function matMul<D extends Float | "int32">(
 	});
 }
 
+export interface GemmOptions {
+	/** Multiplies the product. Defaults to 1. */
+	readonly alpha?: number;
+	/** Multiplies c. Defaults to 1. */
+	readonly beta?: number;
+	/** Whether a is [k, m]. Defaults to false. */
+	readonly transA?: boolean;
+	/** Whether b is [n, k]. Defaults to false. */
+	readonly transB?: boolean;
+}
+
+/** alpha · a · b + beta · c, a [m, k], b [k, n], c broadcasting to the result [m, n]. */
+export function gemm<D extends Float>(
+	a: Value<D>,
+	b: Value<NoInfer<D>>,
+	c?: Value<NoInfer<D>>,
+	{ alpha = 1, beta = 1, transA = false, transB = false }: GemmOptions = {},
+): Value<D> {
+	const op = "Gemm";
+	sameDType(op, c === undefined ? [a, b] : [a, b, c]);
+	if (a.shape.length !== 2 || b.shape.length !== 2) {
+		throw a.graph.error(
+			op,
+			`expected two axes in a and b, got ${formatShape(a.shape)} and ${formatShape(b.shape)}. Use matMul`,
+		);
+	}
+	const shape = matMulShape(op, a, b, { transA, transB });
+	if (c !== undefined && !sameShape(broadcastShapes(c.shape, shape) ?? [], shape)) {
+		throw a.graph.error(op, `expected c to broadcast to ${formatShape(shape)}, got ${formatShape(c.shape)}`);
+	}
+	const attributes = {
+		alpha: { float: alpha },
+		beta: { float: beta },
+		transA: Number(transA),
+		transB: Number(transB),
+	};
+	return emit(a.graph, op, [a, b, c], { dtype: a.dtype, shape }, { attributes });
+}
+
 /** The shape of a product, with either factor transposed in its last two axes. */
 export function matMulShape(
 	op: string,
 	a: Value,
 	b: Value,
-	{
-		transA = false,
-		transB = false,
-	}: { readonly transA?: boolean; readonly transB?: boolean } = {},
+	{ transA = false, transB = false }: { readonly transA?: boolean; readonly transB?: boolean } = {},
 ): Shape {
 	if (a.shape.length === 0 || b.shape.length === 0) {
 		throw a.graph.error(
@@ -53,11 +86,7 @@ export function matMulShape(
 			`expected the axes before the last two of a ${formatShape(a.shape)} and b ${formatShape(b.shape)} to broadcast (equal or 1)`,
 		);
 	}
-	return [
-		...leading,
-		...(a.shape.length === 1 ? [] : [m]),
-		...(b.shape.length === 1 ? [] : [n]),
-	];
+	return [...leading, ...(a.shape.length === 1 ? [] : [m]), ...(b.shape.length === 1 ? [] : [n])];
 }
 
 function lastTwo(shape: Shape, transposed: boolean): [Dim, Dim] {
