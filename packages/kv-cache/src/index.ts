@@ -1,1 +1,14 @@
-export {};
+export {
+	type CacheOptions,
+	createCache,
+	type KvCache,
+	type PlanOptions,
+	restoreCache,
+} from "./cache.ts";
+export type { Positions } from "./cascade.ts";
+export { freshMask, MASKED, type MaskOptions, segmentMask } from "./mask.ts";
+export type { FreshView, Plan, Range, SegmentView, Transfer, Write } from "./plan.ts";
+export { formatPolicy, type Policy, parsePolicy } from "./policy.ts";
+export type { Grouping, Segment } from "./segment.ts";
+export { dense, type RollingOptions, recompute, rolling, sink } from "./segments.ts";
+export type { CacheSnapshot } from "./snapshot.ts";

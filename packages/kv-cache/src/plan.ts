@@ -16,7 +16,7 @@ export interface Range {
 export interface SegmentView {
 	/** Index of the segment in the policy. */
 	readonly segment: number;
-	/** Slots that the segment's buffers must have when this plan runs. Grows only for `dense`. */
+	/** Slots that the segment's buffers must have when this plan runs. Grows only for `dense`; never shrinks. */
 	readonly slots: number;
 	/** Entries that lie in the buffers before the chunk. */
 	readonly cached: Range;
@@ -48,18 +48,33 @@ export interface Write {
 	readonly length: number;
 }
 
+/** Entries that leave one segment for another, in whole groups (see `Grouping`). */
+export interface Transfer {
+	/** Index of the segment that drops. */
+	readonly from: number;
+	/** What it drops; still in its slots once `writes` are done. */
+	readonly entries: Range;
+	/** Index of the segment that takes. */
+	readonly to: number;
+	/** What they become there. When they are more than its slots, only the last of them are kept. */
+	readonly into: Range;
+}
+
 export interface Plan {
 	/** Stream length before the chunk: the index of its first new token. */
 	readonly start: number;
 	/** New tokens that this plan consumes; at most what was asked for. Plan again for the rest. */
 	readonly take: number;
 	/**
-	 * Tokens to feed: the last `take` of them are new, the others are the tokens before `start`, read again
-	 * (only `recompute` does that).
+	 * Tokens to feed: [start + take − read, start + take) of the stream. Equal to `take`, except for `recompute`,
+	 * which reads tokens before `start` again and, when only the last token is scored, passes over others.
 	 */
 	readonly read: number;
-	/** One view per segment that holds entries; empty for `recompute`. */
+	/** One view per segment, in the policy's order, also while it is empty. None for `recompute`. */
 	readonly segments: readonly SegmentView[];
 	readonly fresh: FreshView;
+	/** Runs of rows; done after the chunk has run. */
 	readonly writes: readonly Write[];
+	/** Done after `writes`, in order. Empty for the segments of this package, none of which takes drops. */
+	readonly transfers: readonly Transfer[];
 }

@@ -1,0 +1,195 @@
+/**
+ * Plans a chunk for a policy of segments, by playing its tokens one at a time on integers: each query is recorded
+ * as it would see the cache had its token come alone, so reading in chunks equals reading token by token.
+ *
+ * In-cache positions are those of StreamingLLM (arXiv 2309.17453 §3.2), by rotating the query instead of the keys:
+ * the retained entries count 0, 1, 2, … and the query p; a key rotated at `origin + e` is then met by a query
+ * rotated at p − (entries before the segment) + origin + start.
+ */
+import type { FreshView, Plan, SegmentView, Transfer, Write } from "./plan.ts";
+import type { Policy } from "./policy.ts";
+import type { Segment } from "./segment.ts";
+import { bufferSlots, groupingBefore, originOf, type SegmentState, type State } from "./state.ts";
+
+/** "in-cache": kept entries count 0, 1, 2, …, the query next. "original": every token keeps its stream index. */
+export type Positions = "in-cache" | "original";
+
+/** A plan and the state that it leads to. */
+export interface Planned {
+	readonly plan: Plan;
+	readonly next: State;
+}
+
+/** A segment while a chunk is played: what it holds, and what queries have seen. */
+interface Track {
+	readonly segment: Segment;
+	readonly origin: number;
+	readonly before: SegmentState;
+	start: number;
+	end: number;
+	readonly visibleFrom: Float64Array;
+	readonly queryPositions: Float64Array;
+}
+
+export function planCascade(policy: Policy, positions: Positions, state: State, count: number): Planned {
+	const tracks: Track[] = policy.map((segment, k) => {
+		const before = state.segments[k] as SegmentState;
+		return {
+			segment,
+			origin: originOf(policy, k),
+			before,
+			start: before.start,
+			end: before.end,
+			visibleFrom: new Float64Array(count),
+			queryPositions: new Float64Array(count),
+		};
+	});
+	const tail = tracks.at(-1) as Track;
+	const transfers: Transfer[] = [];
+	let writeFrom = tail.start;
+	let take = 0;
+	while (take < count && look(tracks, positions, state.length + take, take)) {
+		const held = tail.start;
+		offer(tracks);
+		settle(policy, tracks, policy.length - 1, state.turns, transfers);
+		// What leaves for another segment is read from its slots: it has to be written first.
+		writeFrom = transfers.length > 0 ? held : tail.start;
+		take++;
+	}
+
+	const segments = tracks.map((track, k) => ({
+		start: track.start,
+		end: track.end,
+		slots: bufferSlots(policy, k, track.end, track.before.slots),
+	}));
+	const fresh = freshView(tracks, state.length, take);
+	const plan = {
+		start: state.length,
+		take,
+		read: take,
+		segments: tracks.map((track, k) => viewOf(track, k, segments[k] as SegmentState, take)),
+		fresh,
+		writes: writesOf(tracks, segments, fresh.pinned, writeFrom),
+		transfers,
+	};
+	const turns = tail.start > tail.before.start ? state.turns.filter((e) => e > tail.start) : state.turns;
+	return { plan, next: { length: state.length + take, segments, turns } };
+}
+
+/**
+ * Records what the query of token t, row i, sees. False when the chunk has to end before it: fresh keys are met in
+ * the tail's frame, where the query stands at t, so a fresh entry of another segment has to be met at t as well;
+ * and what a segment took from another does not exist before the chunk has run.
+ */
+function look(tracks: readonly Track[], positions: Positions, t: number, i: number): boolean {
+	let numbered = 0;
+	for (const { segment, start, end } of tracks) {
+		if (segment.distance === undefined) numbered += end - start;
+	}
+	let earlier = 0;
+	for (const track of tracks) {
+		const { segment, origin, start, end } = track;
+		const takesTokens = typeof segment.takes === "string";
+		let position = numbered - earlier + origin + start;
+		if (positions === "original" && takesTokens) position = t;
+		if (segment.distance === undefined) earlier += end - start;
+		else position = segment.distance;
+		const isFresh = end > track.before.end;
+		if (isFresh && segment.takes !== "rest" && !(takesTokens && position === t)) return false;
+		track.visibleFrom[i] = start;
+		track.queryPositions[i] = position;
+	}
+	return true;
+}
+
+/** Gives one token to the first segment that takes it. */
+function offer(tracks: readonly Track[]): void {
+	for (const track of tracks) {
+		const { takes, slots } = track.segment;
+		if (takes === "rest" || (takes === "tokens" && track.end < slots)) {
+			track.end++;
+			return;
+		}
+	}
+}
+
+/** Lets segment k drop what it no longer keeps: to the segment before it, if that takes drops, else for ever. */
+function settle(
+	policy: Policy,
+	tracks: readonly Track[],
+	k: number,
+	turns: readonly number[],
+	transfers: Transfer[],
+): void {
+	const track = tracks[k] as Track;
+	const head = track.segment.head(track.start, track.end, turns);
+	if (head <= track.start) return;
+	const grouping = groupingBefore(policy, k);
+	if (grouping === undefined) {
+		track.start = head;
+		return;
+	}
+	const groups = Math.floor((head - track.start) / grouping.group);
+	if (groups === 0) return;
+	const entries = { start: track.start, end: track.start + groups * grouping.group };
+	const target = tracks[k - 1] as Track;
+	const into = { start: target.end, end: target.end + groups * grouping.entries };
+	transfers.push({ from: k, entries, to: k - 1, into });
+	track.start = entries.end;
+	target.end = into.end;
+	settle(policy, tracks, k - 1, [], transfers);
+}
+
+function viewOf(track: Track, segment: number, { slots }: SegmentState, take: number): SegmentView {
+	return {
+		segment,
+		slots,
+		cached: { start: track.before.start, end: track.before.end },
+		origin: track.origin,
+		visibleFrom: trim(track.visibleFrom, take),
+		queryPositions: trim(track.queryPositions, take),
+	};
+}
+
+/** Rows go to the sinks first; row pinned + j is the tail's entry before.end + j. */
+function freshView(tracks: readonly Track[], length: number, take: number): FreshView {
+	const tail = tracks.at(-1) as Track;
+	const pinned = take - (tail.end - tail.before.end);
+	const positions = new Float64Array(take);
+	const visibleFrom = new Float64Array(take);
+	for (let i = 0; i < take; i++) {
+		positions[i] = length + i;
+		visibleFrom[i] = pinned + Math.max(0, (tail.visibleFrom[i] as number) - tail.before.end);
+	}
+	return { positions, pinned, visibleFrom };
+}
+
+/** Moves the fresh rows that stay into their slots: what sinks took, and the tail's entries from `writeFrom`. */
+function writesOf(
+	tracks: readonly Track[],
+	segments: readonly SegmentState[],
+	pinned: number,
+	writeFrom: number,
+): Write[] {
+	const writes: Write[] = [];
+	let row = 0;
+	for (let k = 0; k < tracks.length - 1; k++) {
+		const { segment, before, end } = tracks[k] as Track;
+		const length = end - before.end;
+		if (segment.takes !== "tokens" || length === 0) continue;
+		writes.push({ segment: k, row, slot: before.end, length });
+		row += length;
+	}
+	const { before, end } = tracks.at(-1) as Track;
+	const { slots } = segments.at(-1) as SegmentState;
+	for (let entry = Math.max(before.end, writeFrom); entry < end; ) {
+		const slot = entry % slots;
+		const length = Math.min(end - entry, slots - slot);
+		writes.push({ segment: tracks.length - 1, row: pinned + entry - before.end, slot, length });
+		entry += length;
+	}
+	return writes;
+}
+
+const trim = (values: Float64Array, length: number): Float64Array =>
+	values.length === length ? values : values.slice(0, length);

@@ -1,0 +1,40 @@
+/**
+ * What a segment of a policy is: a few integers and one rule, no tensors and no state of its own.
+ *
+ * A cache keeps the state of every segment in the same form, one range of entries, so the cascade
+ * (`cascade.ts`), snapshots and rewinding work for any segment that is written as such an object.
+ */
+
+/** How a segment takes what the segment after it drops: `group` entries become `entries` of its own. */
+export interface Grouping {
+	/** Entries taken at a time. The segment that drops holds them, visible, until the group is whole. */
+	readonly group: number;
+	/** Entries that a group becomes: `group` when they are kept as they are, fewer when they are merged. */
+	readonly entries: number;
+}
+
+export interface Segment {
+	/** "sink", "rolling", "dense", "recompute". */
+	readonly kind: string;
+	/**
+	 * "tokens": takes tokens while it has room and never drops one. "rest": takes every other token; the last
+	 * segment of a policy, its tail. A grouping: takes no tokens but what the segment after it drops.
+	 */
+	readonly takes: "tokens" | "rest" | Grouping;
+	/** Most entries that it keeps between steps. Infinity: all. */
+	readonly slots: number;
+	/** It takes note of `beginTurn`. Defaults to false. */
+	readonly turns?: boolean;
+	/**
+	 * Every query meets every entry at this one distance, the keys being kept un-rotated (position 0). Its entries
+	 * are then not numbered among the in-cache positions. Defaults to rotated keys, numbered in order.
+	 */
+	readonly distance?: number;
+	/** The text that `parsePolicy` reads: "rolling:252". Equal segments have equal descriptions. */
+	describe(): string;
+	/**
+	 * The first entry that is still kept when [start, end) are held. `turns` are the entries at which a chat turn
+	 * begins, ascending, all greater than `start`. A result below `start` means `start`.
+	 */
+	head(start: number, end: number, turns: readonly number[]): number;
+}
