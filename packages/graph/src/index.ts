@@ -39,17 +39,15 @@ export {
 	type FusedMatMulOptions,
 	fastGelu,
 	fusedMatMul,
-	type GatherBlockQuantizedOptions,
-	gatherBlockQuantized,
 	gelu,
-	type MatMulNBitsOptions,
-	matMulNBits,
 	type QuickGeluOptions,
 	quickGelu,
 	type RotaryEmbeddingOptions,
 	rotaryEmbedding,
 } from "./ops/contrib.ts";
 export {
+	type ArgMaxOptions,
+	argMax,
 	type GatherNDOptions,
 	gather,
 	gatherElements,
@@ -59,14 +57,9 @@ export {
 	type ScatterReduction,
 	scatterElements,
 	scatterND,
-} from "./ops/gather.ts";
-export {
-	dynamicQuantizeLinear,
-	type MatMulIntegerOptions,
-	type MatMulIntegerToFloatOptions,
-	matMulInteger,
-	matMulIntegerToFloat,
-} from "./ops/integer.ts";
+	type TopKOptions,
+	topK,
+} from "./ops/indexing.ts";
 export {
 	assumeShape,
 	type ConstantOfShapeOptions,
@@ -87,14 +80,26 @@ export {
 	skipSimplifiedLayerNormalization,
 } from "./ops/normalisation.ts";
 export {
+	dynamicQuantizeLinear,
+	type GatherBlockQuantizedOptions,
+	gatherBlockQuantized,
+	type MatMulIntegerOptions,
+	type MatMulIntegerToFloatOptions,
+	type MatMulNBitsOptions,
+	matMulInteger,
+	matMulIntegerToFloat,
+	matMulNBits,
+} from "./ops/quantised.ts";
+export {
+	logSoftmax,
 	type ReduceOptions,
 	type Reduction,
 	reduceMax,
 	reduceMean,
 	reduceMin,
 	reduceSum,
-} from "./ops/reduce.ts";
-export { type ArgMaxOptions, argMax, type TopKOptions, topK } from "./ops/select.ts";
+	softmax,
+} from "./ops/reduction.ts";
 export {
 	concat,
 	expand,
@@ -107,7 +112,6 @@ export {
 	transpose,
 	unsqueeze,
 } from "./ops/shape.ts";
-export { logSoftmax, softmax } from "./ops/softmax.ts";
 export type {
 	Attribute,
 	BuiltGraph,

@@ -1,10 +1,9 @@
 /**
- * Fused operators of onnxruntime and products with quantised weights (domain com.microsoft; docs/ContribOperators.md
- * there). A block-quantised weight is (code − zero point) · scale, with one scale per `blockSize` codes of a row.
- * The WebGPU provider has no FusedMatMul and hands it to the CPU.
+ * Fused float operators of onnxruntime (domain com.microsoft; docs/ContribOperators.md there). They run wherever
+ * onnxruntime does; the WebGPU provider has no FusedMatMul and hands it to the CPU.
  */
 import { formatShape, sameShape } from "../dimension.ts";
-import type { Dim, Float, Index, Value } from "../types.ts";
+import type { Dim, Float, Value } from "../types.ts";
 import { describe, emit, requireDType, requireShape, sameDType } from "./emit.ts";
 import { matMulShape } from "./matmul.ts";
 
@@ -134,114 +133,4 @@ export function fusedMatMul<D extends Float>(
 	const shape = matMulShape(op, a, b, { transA, transB });
 	const attributes = { transA: Number(transA), transB: Number(transB), alpha: { float: alpha } };
 	return emit(a.graph, op, [a, b], { dtype: a.dtype, shape }, { domain, attributes });
-}
-
-export interface MatMulNBitsOptions<D extends Float> {
-	/** Bits of a code. */
-	readonly bits: 2 | 4 | 8;
-	/** Codes that share a scale: a power of two ≥ 16. */
-	readonly blockSize: number;
-	/** Packed like the codes, uint8 [n, ⌈blocks · bits / 8⌉], or floats [n, blocks]. Defaults to 2^(bits − 1). */
-	readonly zeroPoints?: Value<"uint8"> | Value<D> | undefined;
-	/** [n]. Defaults to none. */
-	readonly bias?: Value<D> | undefined;
-	/** Precision of a within the product: 0 its own, 1 float32, 2 float16, 4 int8 per block. Defaults to 0. */
-	readonly accuracyLevel?: 0 | 1 | 2 | 4;
-}
-
-/**
- * a [..., k] · Wᵀ + bias → [..., n], W [n, k] quantised along k: codes uint8 [n, ⌈k / blockSize⌉, blockSize · bits / 8]
- * (the first code in the low bits), scales [n, ⌈k / blockSize⌉] or flat, of a's dtype.
- */
-export function matMulNBits<D extends Float>(
-	a: Value<D>,
-	codes: Value<"uint8">,
-	scales: Value<NoInfer<D>>,
-	{ bits, blockSize, zeroPoints, bias, accuracyLevel = 0 }: MatMulNBitsOptions<NoInfer<D>>,
-): Value<D> {
-	const op = "MatMulNBits";
-	requireDType(op, "a", a, "float32", "float16");
-	requireDType(op, "the codes", codes, "uint8");
-	sameDType(op, [a, scales]);
-	checkBlockSize(op, codes, blockSize);
-	const [n, blocks] = codes.shape;
-	const k = a.shape.at(-1);
-	if (typeof n !== "number" || typeof k !== "number" || typeof blocks !== "number") {
-		throw a.graph.error(
-			op,
-			`expected numbers for the last axis of a and the codes' axes, got ${describe(a)} and ${describe(codes)}`,
-		);
-	}
-	requireShape(op, `codes for a ${formatShape(a.shape)}`, codes, [
-		n,
-		Math.ceil(k / blockSize),
-		(blockSize * bits) / 8,
-	]);
-	requireShape(op, "scales", scales, scales.shape.length === 1 ? [n * blocks] : [n, blocks]);
-	if (zeroPoints !== undefined) {
-		requireDType(op, "the zero points", zeroPoints, "uint8", a.dtype);
-		requireShape(op, "zero points", zeroPoints, [
-			n,
-			zeroPoints.dtype === "uint8" ? Math.ceil((blocks * bits) / 8) : blocks,
-		]);
-	}
-	if (bias !== undefined) {
-		sameDType(op, [a, bias]);
-		requireShape(op, "a bias", bias, [n]);
-	}
-	const attributes = { K: k, N: n, bits, block_size: blockSize, accuracy_level: accuracyLevel };
-	// The fifth input, a group index, is deprecated and always left out.
-	const inputs = [a, codes, scales, zeroPoints, undefined, bias];
-	return emit(a.graph, op, inputs, { dtype: a.dtype, shape: a.shape.with(-1, n) }, { domain, attributes });
-}
-
-export interface GatherBlockQuantizedOptions {
-	/** Bits of a code. */
-	readonly bits: 2 | 4 | 8;
-	/** Codes that share a scale: a power of two ≥ 16. */
-	readonly blockSize: number;
-	/** Packed like the codes, uint8 [rows, ⌈blocks · bits / 8⌉]. Defaults to 2^(bits − 1). */
-	readonly zeroPoints?: Value<"uint8"> | undefined;
-}
-
-/**
- * Rows of a quantised table, as for embeddings: codes uint8 [rows, width · bits / 8] (the first code in the low bits),
- * scales [rows, ⌈width / blockSize⌉], indices [...i] → [...i, width] of the scales' dtype.
- */
-export function gatherBlockQuantized<D extends Float>(
-	codes: Value<"uint8">,
-	indices: Value<Index>,
-	scales: Value<D>,
-	{ bits, blockSize, zeroPoints }: GatherBlockQuantizedOptions,
-): Value<D> {
-	const op = "GatherBlockQuantized";
-	requireDType(op, "the codes", codes, "uint8");
-	requireDType(op, "the indices", indices, "int64", "int32");
-	requireDType(op, "the scales", scales, "float32", "float16");
-	checkBlockSize(op, codes, blockSize);
-	const [rows, bytes] = codes.shape;
-	if (codes.shape.length !== 2 || rows === undefined || typeof bytes !== "number") {
-		throw codes.graph.error(
-			op,
-			`expected codes [rows, width·bits/8] of a known width, got ${describe(codes)}`,
-		);
-	}
-	const width = (bytes * 8) / bits;
-	const blocks = Math.ceil(width / blockSize);
-	requireShape(op, `scales for codes ${formatShape(codes.shape)}`, scales, [rows, blocks]);
-	if (zeroPoints !== undefined)
-		requireShape(op, "zero points", zeroPoints, [rows, Math.ceil((blocks * bits) / 8)]);
-	const attributes = { bits, block_size: blockSize, gather_axis: 0, quantize_axis: 1 };
-	return emit(
-		codes.graph,
-		op,
-		[codes, indices, scales, zeroPoints],
-		{ dtype: scales.dtype, shape: [...indices.shape, width] },
-		{ domain, attributes },
-	);
-}
-
-function checkBlockSize(op: string, value: Value, blockSize: number): void {
-	if (Number.isInteger(blockSize) && blockSize >= 16 && Math.log2(blockSize) % 1 === 0) return;
-	throw value.graph.error(op, `expected a block size that is a power of two ≥ 16, got ${blockSize}`);
 }

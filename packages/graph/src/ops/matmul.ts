@@ -17,7 +17,9 @@ export function matMul<D extends Float | "int32">(a: Value<D>, b: Value<NoInfer<
 	});
 }
 
-export interface GemmOptions {
+export interface GemmOptions<D extends Float> {
+	/** Added: a shape that broadcasts to [m, n]. Defaults to none. */
+	readonly c?: Value<D> | undefined;
 	/** Multiplies the product. Defaults to 1. */
 	readonly alpha?: number;
 	/** Multiplies c. Defaults to 1. */
@@ -28,12 +30,11 @@ export interface GemmOptions {
 	readonly transB?: boolean;
 }
 
-/** alpha · a · b + beta · c, a [m, k], b [k, n], c broadcasting to the result [m, n]. */
+/** alpha · a · b + beta · c, a [m, k], b [k, n] → [m, n]. */
 export function gemm<D extends Float>(
 	a: Value<D>,
 	b: Value<NoInfer<D>>,
-	c?: Value<NoInfer<D>>,
-	{ alpha = 1, beta = 1, transA = false, transB = false }: GemmOptions = {},
+	{ c, alpha = 1, beta = 1, transA = false, transB = false }: GemmOptions<NoInfer<D>> = {},
 ): Value<D> {
 	const op = "Gemm";
 	sameDType(op, c === undefined ? [a, b] : [a, b, c]);

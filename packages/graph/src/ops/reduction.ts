@@ -1,8 +1,9 @@
 /**
- * Reductions along axes. https://onnx.ai/onnx/operators – ReduceSum, ReduceMean, ReduceMax, ReduceMin.
+ * Reductions along axes, and softmax. https://onnx.ai/onnx/operators – ReduceSum, ReduceMean, ReduceMax, ReduceMin,
+ * Softmax, LogSoftmax.
  */
 import type { Float, Numeric, Value } from "../types.ts";
-import { axesOf, emit } from "./emit.ts";
+import { axesOf, axisOf, emit, requireDType } from "./emit.ts";
 
 export interface ReduceOptions {
 	/** Whether reduced axes stay, with length 1. Defaults to false. */
@@ -44,3 +45,15 @@ export const reduceMean: Reduction<Float | "int32"> = reduction("ReduceMean");
 export const reduceMax: Reduction<Numeric> = reduction("ReduceMax");
 /** The smallest element. */
 export const reduceMin: Reduction<Numeric> = reduction("ReduceMin");
+
+/** e^(x − max) / Σ e^(x − max) along one axis. `axis` defaults to −1. */
+export function softmax<D extends Float>(x: Value<D>, axis: number = -1): Value<D> {
+	requireDType("Softmax", "x", x, "float32", "float16");
+	return emit(x.graph, "Softmax", [x], x, { attributes: { axis: axisOf(x, axis, "Softmax") } });
+}
+
+/** ln softmax(x) along one axis. `axis` defaults to −1. */
+export function logSoftmax<D extends Float>(x: Value<D>, axis: number = -1): Value<D> {
+	requireDType("LogSoftmax", "x", x, "float32", "float16");
+	return emit(x.graph, "LogSoftmax", [x], x, { attributes: { axis: axisOf(x, axis, "LogSoftmax") } });
+}
