@@ -3,7 +3,7 @@
  */
 import type { DType, TypedArrays } from "./types.ts";
 
-/** TensorProto.DataType of onnx.proto. */
+/** TensorProto.DataType of onnx.proto, for the dtypes that are built. */
 export const onnxCodes: Readonly<Record<DType, number>> = {
 	float32: 1,
 	uint8: 2,
@@ -13,6 +13,13 @@ export const onnxCodes: Readonly<Record<DType, number>> = {
 	bool: 9,
 	float16: 10,
 };
+
+/** Names of TensorProto.DataType by code (IR version 13). Graphs of others may hold any of them. */
+const names = [
+	...["undefined", "float32", "uint8", "int8", "uint16", "int16", "int32", "int64", "string", "bool", "float16"],
+	...["float64", "uint32", "uint64", "complex64", "complex128", "bfloat16", "float8e4m3fn", "float8e4m3fnuz"],
+	...["float8e5m2", "float8e5m2fnuz", "uint4", "int4", "float4e2m1", "float8e8m0", "uint2", "int2"],
+] as const;
 
 export const bytesPerElement: Readonly<Record<DType, number>> = {
 	float32: 4,

@@ -1,0 +1,26 @@
+/** Names by which a decoder's graph and the steps that feed it meet; see `kvNames` for the cache's. */
+
+export const decoderInputs = {
+	/** int64 [batch, tokens] */
+	ids: "ids",
+	/** int64 [batch, tokens]: the row of each token in `cos` and `sin`. */
+	angleRows: "angle_rows",
+	/** int64 [logitRows]: the tokens, counted through the batch, whose logits are wanted. */
+	logitRows: "logit_rows",
+	/**
+	 * float32 [batch · tokens, rotaryDim / 2]. `frame` counts the segments; the last one's is that of the fresh keys
+	 * too.
+	 */
+	cos: (rope: number, frame: number): string => `cos.${rope}.${frame}`,
+	sin: (rope: number, frame: number): string => `sin.${rope}.${frame}`,
+	/** float32 [batch, 1, tokens, entries of the part]. The parts are the segments, then the fresh keys. */
+	mask: (window: number | undefined, part: number): string => `mask.${window ?? "full"}.${part}`,
+} as const;
+
+/** float32 [logitRows, vocabulary] */
+export const LOGITS = "logits";
+
+/** Frames of a cache with this many segments: the last segment shares its own with the fresh keys. */
+export function frameCount(segments: number): number {
+	return Math.max(1, segments);
+}

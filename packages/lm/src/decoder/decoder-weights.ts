@@ -1,0 +1,211 @@
+/**
+ * A decoder's tensors as constants of its graph. `exact` dequantises everything to float32; `fast` keeps matrices
+ * quantised in blocks. Projections that share their input are stacked into one matrix.
+ */
+import type { DType, GraphBuilder, TypedArrays, Value } from "@tok/graph";
+import type { ExpertsOptions, ExpertWeight, LinearWeight } from "@tok/graph/blocks";
+import type { ExpertsConfig } from "../architectures/architecture.ts";
+import type { Precision } from "../model.ts";
+import type { DecoderConfig } from "./decoder-config.ts";
+import { BLOCK, quantizeMatrices } from "./quantize-blocks.ts";
+import type { StoredMatrix, Weights } from "./weights.ts";
+
+export interface MlpWeights {
+	readonly gateUp: LinearWeight;
+	readonly down: LinearWeight;
+}
+
+export class DecoderWeights {
+	readonly #graph: GraphBuilder;
+	readonly #config: DecoderConfig;
+	readonly #stored: Weights;
+	readonly #precision: Precision;
+	/** The embedding table, which a tied head shares. */
+	#table: LinearWeight | undefined;
+
+	constructor(graph: GraphBuilder, config: DecoderConfig, stored: Weights, precision: Precision) {
+		this.#graph = graph;
+		this.#config = config;
+		this.#stored = stored;
+		this.#precision = precision;
+	}
+
+	/** [vocabulary, hidden] */
+	embeddings(): LinearWeight {
+		const { hiddenSize, vocabularySize } = this.#config;
+		this.#table ??= this.#linear("embed_tokens", [["embed_tokens", vocabularySize]], hiddenSize);
+		return this.#table;
+	}
+
+	/** [vocabulary, hidden]: the file's own, or the embeddings when it holds none. */
+	head(): LinearWeight {
+		const { hiddenSize, vocabularySize, tiedEmbeddings } = this.#config;
+		if (this.#stored.has("lm_head.weight") || tiedEmbeddings === false)
+			return this.#linear("lm_head", [["lm_head", vocabularySize]], hiddenSize);
+		return this.embeddings();
+	}
+
+	/** [hidden] */
+	norm(name: string): Value<"float32"> {
+		return this.#normWeight(name, this.#config.hiddenSize);
+	}
+
+	/** [(queryHeads + 2 · kvHeads) · headDim, hidden], fused here or in the file. */
+	queryKeyValue(layer: number): LinearWeight {
+		const { queryHeads, kvHeads, headDim, hiddenSize } = this.#config;
+		const name = (projection: string): string => `layers.${layer}.self_attn.${projection}_proj`;
+		const kv = kvHeads * headDim;
+		if (this.#stored.has(`${name("qkv")}.weight`))
+			return this.#linear("self_attn.qkv", [[name("qkv"), queryHeads * headDim + 2 * kv]], hiddenSize);
+		return this.#linear(
+			"self_attn.qkv",
+			[
+				[name("q"), queryHeads * headDim],
+				[name("k"), kv],
+				[name("v"), kv],
+			],
+			hiddenSize,
+		);
+	}
+
+	attentionOutput(layer: number): LinearWeight {
+		const { queryHeads, headDim, hiddenSize } = this.#config;
+		return this.#linear("self_attn.o", [[`layers.${layer}.self_attn.o_proj`, hiddenSize]], queryHeads * headDim);
+	}
+
+	/** Norms on queries and keys, of one head's width or of all heads'. */
+	queryKeyNorms(layer: number): { query: Value<"float32">; key: Value<"float32"> } | undefined {
+		const name = (which: string): string => `layers.${layer}.self_attn.${which}_norm.weight`;
+		if (!this.#stored.has(name("q"))) return undefined;
+		const weight = (which: string, heads: number): Value<"float32"> => {
+			const width = this.#stored.info(name(which)).dims[0];
+			const dim = width === this.#config.headDim ? width : heads * this.#config.headDim;
+			return this.#normWeight(`layers.${layer}.self_attn.${which}_norm`, dim);
+		};
+		return { query: weight("q", this.#config.queryHeads), key: weight("k", this.#config.kvHeads) };
+	}
+
+	/** [queryHeads] */
+	sinks(layer: number): Value<"float32"> | undefined {
+		const name = `layers.${layer}.self_attn.sinks`;
+		if (!this.#stored.has(name)) return undefined;
+		const { queryHeads } = this.#config;
+		return this.#constant("self_attn.sinks", this.#stored.tensor(name, [queryHeads]), [queryHeads], "float32");
+	}
+
+	mlp(layer: number): MlpWeights {
+		const { hiddenSize } = this.#config;
+		const name = (projection: string): string => `layers.${layer}.mlp.${projection}_proj`;
+		const separate = this.#stored.has(`${name("gate")}.weight`);
+		const rows = this.#stored.info(`${name(separate ? "gate" : "gate_up")}.weight`).dims[0] ?? 0;
+		const inner = separate ? rows : rows / 2;
+		return {
+			gateUp: this.#linear(
+				"mlp.gate_up",
+				separate
+					? [
+							[name("gate"), inner],
+							[name("up"), inner],
+						]
+					: [[name("gate_up"), 2 * inner]],
+				hiddenSize,
+			),
+			down: this.#linear("mlp.down", [[name("down"), hiddenSize]], inner),
+		};
+	}
+
+	/** Experts in float32, in either precision. */
+	experts(layer: number, { count, active }: ExpertsConfig): ExpertsOptions {
+		const { hiddenSize } = this.#config;
+		const prefix = `layers.${layer}.mlp`;
+		const stored = this.#stored;
+		const inner = (stored.info(`${prefix}.experts.gate_up_proj`).dims[2] ?? 0) / 2;
+		// Gate and up take turns in the last dimension.
+		const gateUp = stored.tensor(`${prefix}.experts.gate_up_proj`, [count, hiddenSize, 2 * inner]);
+		const gateUpBias = stored.tensor(`${prefix}.experts.gate_up_proj_bias`, [count, 2 * inner]);
+		const weight = (name: string, data: Float32Array, bias: Float32Array, from: number, to: number): ExpertWeight => ({
+			weight: this.#constant(`mlp.experts.${name}`, data, [count, from, to], "float32"),
+			bias: this.#constant(`mlp.experts.${name}.bias`, bias, [count, 1, to], "float32"),
+		});
+		return {
+			active,
+			router: this.#linear("mlp.router", [[`${prefix}.router`, count]], hiddenSize),
+			gate: weight("gate", everyOther(gateUp, 0), everyOther(gateUpBias, 0), hiddenSize, inner),
+			up: weight("up", everyOther(gateUp, 1), everyOther(gateUpBias, 1), hiddenSize, inner),
+			down: weight(
+				"down",
+				stored.tensor(`${prefix}.experts.down_proj`, [count, inner, hiddenSize]),
+				stored.tensor(`${prefix}.experts.down_proj_bias`, [count, hiddenSize]),
+				inner,
+				hiddenSize,
+			),
+		};
+	}
+
+	/** Stacks [name, rows] matrices that share their input, and their biases when the file has any. */
+	#linear(label: string, parts: readonly (readonly [string, number])[], columns: number): LinearWeight {
+		const matrices = parts.map(([name, rows]) => this.#stored.matrix(`${name}.weight`, rows, columns));
+		const bias = this.#bias(label, parts);
+		if (this.#precision === "fast") return this.#blocks(label, matrices, bias);
+		const rows = parts.reduce((sum, [, count]) => sum + count, 0);
+		return { kind: "dense", weight: this.#constant(label, this.#stack(matrices), [rows, columns], "float32"), bias };
+	}
+
+	#blocks(label: string, matrices: readonly StoredMatrix[], bias: Value<"float32"> | undefined): LinearWeight {
+		const { bits, codes, scales, rows, columns } = quantizeMatrices(this.#stored.file, matrices);
+		const blocks = Math.ceil(columns / BLOCK);
+		return {
+			kind: "blocks",
+			bits,
+			blockSize: BLOCK,
+			codes: this.#constant(label, codes, [rows, blocks, (BLOCK * bits) / 8], "uint8"),
+			scales: this.#constant(`${label}.scales`, scales, [rows, blocks], "float32"),
+			bias,
+		};
+	}
+
+	#bias(label: string, parts: readonly (readonly [string, number])[]): Value<"float32"> | undefined {
+		if (!parts.some(([name]) => this.#stored.has(`${name}.bias`))) return undefined;
+		const rows = parts.reduce((sum, [, count]) => sum + count, 0);
+		const bias = new Float32Array(rows);
+		let offset = 0;
+		for (const [name, count] of parts) {
+			bias.set(this.#stored.tensor(`${name}.bias`, [count]), offset);
+			offset += count;
+		}
+		return this.#constant(`${label}.bias`, bias, [rows], "float32");
+	}
+
+	#stack(matrices: readonly StoredMatrix[]): Float32Array {
+		const { file } = this.#stored;
+		const [only] = matrices;
+		if (matrices.length === 1 && only !== undefined) return file.read(only.info.name);
+		const stacked = new Float32Array(matrices.reduce((sum, { rows, columns }) => sum + rows * columns, 0));
+		let offset = 0;
+		for (const { info, rows, columns } of matrices) {
+			stacked.set(file.read(info.name), offset);
+			offset += rows * columns;
+		}
+		return stacked;
+	}
+
+	#normWeight(name: string, width: number): Value<"float32"> {
+		const weight = this.#stored.tensor(`${name}.weight`, [width]);
+		const { normOffset } = this.#config;
+		const shifted = normOffset === 0 ? weight : weight.map((w) => w + normOffset);
+		return this.#constant(name.replace(/^layers\.\d+\./, ""), shifted, [width], "float32");
+	}
+
+	#constant<D extends DType>(
+		name: string,
+		data: TypedArrays[D],
+		dims: readonly number[],
+		dtype: D,
+	): Value<D> {
+		return this.#graph.constant(name, { dtype, dims, data });
+	}
+}
+
+function everyOther(values: Float32Array, first: 0 | 1): Float32Array {
+	return Float32Array.from({ length: values.length / 2 }, (_, i) => values[2 * i + first] as number);
+}
