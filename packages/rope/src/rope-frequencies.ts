@@ -88,10 +88,8 @@ function planScaling(options: RopeOptions, d: number): Plan {
 			const short = readList(scaling, "shortFactor", d / 2);
 			const long = readList(scaling, "longFactor", d / 2);
 			const divisors = sequenceLength > trained ? long : short;
-			const s =
-				scaling.attentionFactor === undefined
-					? read(scaling, "factor", maxPositions && maxPositions / trained)
-					: 1;
+			const extension = maxPositions && maxPositions / trained;
+			const s = read(scaling, "factor", scaling.attentionFactor === undefined ? extension : 1);
 			const growth = Math.log(Math.max(s, 1)) / Math.log(trained);
 			return {
 				base,
