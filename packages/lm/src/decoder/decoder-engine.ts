@@ -1,0 +1,74 @@
+/**
+ * A decoder on a runtime: the graphs, one per number of cache segments, built and loaded when first needed.
+ */
+import type { Policy, Positions } from "@tok/kv-cache";
+import { type Pairing, type RopeFrequencies, ropeFrequencies } from "@tok/rope";
+import { type GraphSession, type Runtime, TokError } from "@tok/runtime";
+import type { Precision } from "../model.ts";
+import { buildDecoder } from "./decoder.ts";
+import type { DecoderConfig } from "./decoder-config.ts";
+import type { Weights } from "./weights.ts";
+
+export interface DecoderEngineOptions {
+	readonly config: DecoderConfig;
+	readonly weights: Weights;
+	readonly precision: Precision;
+	readonly pairing: Pairing;
+	readonly runtime: Runtime;
+}
+
+export class DecoderEngine {
+	readonly config: DecoderConfig;
+	readonly weights: Weights;
+	readonly precision: Precision;
+	readonly runtime: Runtime;
+	readonly #pairing: Pairing;
+	readonly #graphs = new Map<number, Promise<GraphSession>>();
+	#disposed = false;
+
+	constructor({ config, weights, precision, pairing, runtime }: DecoderEngineOptions) {
+		this.config = config;
+		this.weights = weights;
+		this.precision = precision;
+		this.runtime = runtime;
+		this.#pairing = pairing;
+	}
+
+	/** The graph for a cache of this many segments. A failure is not kept: the next call tries again. */
+	graph(segments: number): Promise<GraphSession> {
+		if (this.#disposed) throw new TokError("lm", "the model was disposed. Load it again.");
+		const known = this.#graphs.get(segments);
+		if (known !== undefined) return known;
+		const loading = this.#load(segments);
+		this.#graphs.set(segments, loading);
+		loading.catch(() => this.#graphs.delete(segments));
+		return loading;
+	}
+
+	/**
+	 * Frequencies for a policy. Dynamic NTK and longrope depend on how long a context is: a bounded cache with
+	 * positions inside it never sees more than its slots; any other context is taken to be as long as the model's own.
+	 */
+	frequencies(policy: Policy, positions: Positions): RopeFrequencies[] {
+		const { config } = this;
+		const slots = policy.reduce((sum, segment) => sum + segment.slots, 0);
+		const bounded = positions === "in-cache" && Number.isFinite(slots);
+		const sequenceLength = bounded ? slots + 1 : config.contextLength;
+		return config.ropes.map((options) =>
+			ropeFrequencies(sequenceLength === undefined ? options : { ...options, sequenceLength }),
+		);
+	}
+
+	async dispose(): Promise<void> {
+		this.#disposed = true;
+		const graphs = await Promise.allSettled(this.#graphs.values());
+		this.#graphs.clear();
+		for (const graph of graphs) if (graph.status === "fulfilled") await graph.value.dispose();
+	}
+
+	async #load(segments: number): Promise<GraphSession> {
+		const { config, weights, precision, runtime } = this;
+		const file = buildDecoder(config, weights, { precision, segments, pairing: this.#pairing });
+		return runtime.loadGraph(file);
+	}
+}

@@ -1,0 +1,144 @@
+/**
+ * A decoder reading one stream: the plan, the graph and the cache's tensors, in step. It reads tokens and returns
+ * logits, and knows no text, no sampling and no files.
+ */
+import { type CacheSnapshot, createCache, type KvCache, type Plan, type Policy, type Positions, restoreCache } from "@tok/kv-cache";
+import { type KvStore, TokError } from "@tok/runtime";
+import type { DecoderEngine } from "./decoder-engine.ts";
+import { LOGITS } from "./decoder-inputs.ts";
+import { StepFeeds } from "./step-feeds.ts";
+
+/** Which of the tokens that are read have their logits computed. */
+export type Scored = "none" | "last" | "all";
+
+export interface Reading {
+	/** Tokens read; at most what was asked for. */
+	readonly take: number;
+	/** float32 [0, 1 or take, vocabulary] */
+	readonly logits: Float32Array;
+}
+
+export class DecoderState {
+	readonly cache: KvCache;
+	readonly store: KvStore;
+	readonly #engine: DecoderEngine;
+	readonly #feeds: StepFeeds;
+	/** The last tokens of the stream, at least as many as the policy can need again. */
+	#tail: number[];
+	readonly #tailLimit: number;
+
+	private constructor(engine: DecoderEngine, cache: KvCache, store: KvStore, tail: readonly number[]) {
+		this.#engine = engine;
+		this.cache = cache;
+		this.store = store;
+		this.#tail = [...tail];
+		this.#tailLimit = tailLimit(cache.policy);
+		this.#feeds = new StepFeeds(engine.config, engine.frequencies(cache.policy, cache.positions));
+	}
+
+	static create(engine: DecoderEngine, policy: Policy, positions: Positions): DecoderState {
+		const cache = createCache(policy, { positions });
+		return new DecoderState(engine, cache, createStore(engine, cache), []);
+	}
+
+	/** Continues from a snapshot; the store is empty until it is loaded. */
+	static restore(
+		engine: DecoderEngine,
+		policy: Policy,
+		snapshot: CacheSnapshot,
+		tail: readonly number[],
+	): DecoderState {
+		const cache = restoreCache(policy, snapshot);
+		return new DecoderState(engine, cache, createStore(engine, cache), tail);
+	}
+
+	get tail(): readonly number[] {
+		return this.#tail.slice(-this.#tailLimit);
+	}
+
+	fork(): DecoderState {
+		return new DecoderState(this.#engine, this.cache.fork(), this.store.fork(), this.#tail);
+	}
+
+	/** Forgets the last `count` tokens. Throws when the policy has not retained them. */
+	rewind(count: number): void {
+		this.cache.rewind(count);
+		if (count > 0) this.#tail.splice(-count);
+	}
+
+	/**
+	 * Reads the first tokens of ids[from..to), as many as one plan takes and no more than `chunk`.
+	 * Nothing has changed when it throws.
+	 */
+	async read(
+		ids: ArrayLike<number>,
+		{ from, to, chunk, scored }: { from: number; to: number; chunk: number; scored: Scored },
+	): Promise<Reading> {
+		const { cache, store } = this;
+		const [recompute] = cache.policy;
+		// Nothing is cached under `recompute`, so tokens that nobody scores need not be read in pieces, or at all.
+		const whole = recompute?.kind === "recompute" && scored !== "all";
+		const count = whole ? to - from : Math.min(chunk, to - from);
+		const plan = cache.plan(count, { scored: scored === "all" ? "all" : "last" });
+		const fresh = Array.from({ length: plan.take }, (_, i) => ids[from + i] as number);
+		const complete = plan.take === to - from;
+		const wanted = scored === "last" && !complete ? "none" : scored;
+		let logits: Float32Array = new Float32Array(0);
+		if (!(whole && wanted === "none")) logits = await this.#run(plan, this.#fed(plan, fresh), wanted);
+		cache.commit(plan);
+		this.#remember(fresh);
+		return { take: plan.take, logits };
+	}
+
+	dispose(): void {
+		this.store.dispose();
+	}
+
+	async #run(plan: Plan, fed: readonly number[], scored: Scored): Promise<Float32Array> {
+		const { store } = this;
+		plan.segments.forEach(({ slots }, segment) => {
+			if (slots > (store.shape.slots[segment] as number)) store.grow(segment, slots);
+		});
+		const graph = await this.#engine.graph(plan.segments.length);
+		const outputs = await graph.run(this.#feeds.of(plan, fed, logitRows(plan, scored)), { store });
+		if (plan.writes.length > 0) await store.write(plan.writes);
+		return outputs[LOGITS]?.data as Float32Array;
+	}
+
+	/** The plan's tokens: new ones, after those that are read again. */
+	#fed({ read, take }: Plan, fresh: readonly number[]): readonly number[] {
+		return read <= take ? fresh.slice(take - read) : [...this.#tail.slice(take - read), ...fresh];
+	}
+
+	#remember(ids: readonly number[]): void {
+		for (const id of ids) this.#tail.push(id);
+		// Trimmed now and then, so that a token costs the same whatever the limit.
+		if (this.#tail.length > 2 * this.#tailLimit + 1024) this.#tail = this.#tail.slice(-this.#tailLimit);
+	}
+}
+
+function logitRows({ read, take }: Plan, scored: Scored): number[] {
+	if (scored === "none") return [];
+	return scored === "last" ? [read - 1] : Array.from({ length: take }, (_, i) => read - take + i);
+}
+
+function tailLimit(policy: Policy): number {
+	return policy.reduce((sum, { slots }) => sum + slots, 0) + 1;
+}
+
+function createStore({ runtime, config }: DecoderEngine, cache: KvCache): KvStore {
+	const { layers, kvHeads, headDim } = config;
+	return runtime.createKvStore({ layers: layers.length, kvHeads, headDim, slots: cache.slots() });
+}
+
+/** Throws unless every id is a token of the vocabulary. */
+export function checkIds(ids: ArrayLike<number>, vocabularySize: number): void {
+	for (let i = 0; i < ids.length; i++) {
+		const id = ids[i] as number;
+		if (!Number.isInteger(id) || id < 0 || id >= vocabularySize)
+			throw new TokError(
+				"lm",
+				`ids: expected integers from 0 to ${vocabularySize - 1}, got ${id} at index ${i}. They belong to another model.`,
+			);
+	}
+}

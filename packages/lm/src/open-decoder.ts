@@ -1,0 +1,102 @@
+/** Opens a model's file and says what decoder it holds; the tensors stay where they are. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Pairing } from "@tok/rope";
+import { TokError } from "@tok/runtime";
+import { architectureByGgufName, architectureByModelType } from "./architectures/architectures.ts";
+import { ConfigReader, type ConfigRecord } from "./architectures/config-reader.ts";
+import { configFromGguf } from "./architectures/gguf-config.ts";
+import { type DecoderConfig, decoderConfig } from "./decoder/decoder-config.ts";
+import { ggufNames, transformersNames, Weights } from "./decoder/weights.ts";
+import { openTensorFile } from "./formats/open-tensor-file.ts";
+import type { TensorFile } from "./formats/tensor-file.ts";
+
+export interface OpenDecoder {
+	readonly file: TensorFile;
+	readonly config: DecoderConfig;
+	readonly weights: Weights;
+	readonly pairing: Pairing;
+}
+
+/** A GGUF file. Throws when its architecture is unknown or its metadata is incomplete. */
+export function openGgufDecoder(path: string): OpenDecoder {
+	return closingOnError(openTensorFile(path), (file) => {
+		const name = file.metadata.get("general.architecture");
+		if (typeof name !== "string")
+			throw new TokError("lm", `${path}: expected general.architecture in the metadata, got none. The file is no model.`);
+		const architecture = architectureByGgufName(name, path);
+		const { gguf } = architecture;
+		const stored = { ...configFromGguf(file.metadata, name), ...ropeFactors(file) };
+		const defaults = gguf.defaults?.(new ConfigReader(stored, path));
+		// Converters have added a norm's offset to its weights already.
+		const { normOffset: _, ...rest } = architecture;
+		return {
+			file,
+			config: decoderConfig(rest, new ConfigReader({ ...defaults, ...stored }, path)),
+			weights: new Weights(file, ggufNames),
+			pairing: gguf.pairing,
+		};
+	});
+}
+
+/** A folder in transformers' layout: config.json beside safetensors. Throws as `openGgufDecoder` does. */
+export function openTransformersDecoder(folder: string): OpenDecoder {
+	const path = join(folder, "config.json");
+	const record = readConfig(path);
+	const type = record["model_type"];
+	if (typeof type !== "string")
+		throw new TokError("lm", `${path}: expected model_type, got ${JSON.stringify(type)}. The file is no model configuration.`);
+	const architecture = architectureByModelType(type, path);
+	const config = decoderConfig(architecture, new ConfigReader(record, path));
+	const file = openTensorFile(folder);
+	return { file, config, weights: new Weights(file, transformersNames), pairing: "half" };
+}
+
+function readConfig(path: string): ConfigRecord {
+	try {
+		const parsed: unknown = JSON.parse(readFileSync(path, "utf8"));
+		if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) {
+			const record = parsed as ConfigRecord;
+			// Multimodal checkpoints keep the language model's part apart.
+			const text = record["text_config"];
+			return typeof text === "object" && text !== null ? (text as ConfigRecord) : record;
+		}
+	} catch (cause) {
+		throw new TokError("lm", `${path}: expected a readable config.json: ${(cause as Error).message}`, { cause });
+	}
+	throw new TokError("lm", `${path}: expected a JSON object, got another value. Download the file again.`);
+}
+
+/**
+ * llama.cpp's converters turn llama3 and longrope scaling into divisors of the frequencies, kept as tensors; as
+ * longrope says the same thing, they become that.
+ */
+function ropeFactors(file: TensorFile): ConfigRecord {
+	const factors = (name: string): number[] | undefined =>
+		file.tensors.has(name) ? Array.from(file.read(name)) : undefined;
+	const every = factors("rope_freqs.weight");
+	const long = factors("rope_factors_long.weight") ?? every;
+	const short = factors("rope_factors_short.weight") ?? every;
+	if (long === undefined || short === undefined) return {};
+	const prefix = file.metadata.get("general.architecture");
+	const scaling = (key: string): unknown => file.metadata.get(`${prefix}.rope.scaling.${key}`);
+	return {
+		rope_scaling: {
+			rope_type: "longrope",
+			short_factor: short,
+			long_factor: long,
+			original_max_position_embeddings:
+				scaling("original_context_length") ?? file.metadata.get(`${prefix}.context_length`),
+			attention_factor: every === undefined ? (scaling("attn_factor") ?? 1) : 1,
+		},
+	};
+}
+
+function closingOnError(file: TensorFile, open: (file: TensorFile) => OpenDecoder): OpenDecoder {
+	try {
+		return open(file);
+	} catch (error) {
+		file.close();
+		throw error;
+	}
+}
