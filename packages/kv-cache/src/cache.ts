@@ -48,7 +48,10 @@ export interface KvCache {
 	plan(count: number, options?: PlanOptions): Plan;
 	/** Takes the plan's tokens as read. Throws unless this cache made the plan and has not changed since. */
 	commit(plan: Plan): void;
-	/** Marks the next token as the first of a chat turn. Without effect on policies that do not ask for turns. */
+	/**
+	 * Marks the next token as the first of a chat turn. Mark where the user's messages begin: question and answer
+	 * are then one turn, and leave together. Without effect on policies that take no note of turns.
+	 */
 	beginTurn(): void;
 	/** Forgets the last `count` tokens. Throws when they are more than `rewindable`. */
 	rewind(count: number): void;

@@ -89,13 +89,11 @@ function look(tracks: readonly Track[], positions: Positions, t: number, i: numb
 	let earlier = 0;
 	for (const track of tracks) {
 		const { segment, origin, start, end } = track;
-		const takesTokens = typeof segment.takes === "string";
-		let position = numbered - earlier + origin + start;
-		if (positions === "original" && takesTokens) position = t;
-		if (segment.distance === undefined) earlier += end - start;
-		else position = segment.distance;
+		const inStream = segment.takes === "rest" || (segment.takes === "tokens" && positions === "original");
+		const position = inStream ? t : (segment.distance ?? numbered - earlier + origin + start);
 		const isFresh = end > track.before.end;
-		if (isFresh && segment.takes !== "rest" && !(takesTokens && position === t)) return false;
+		if (isFresh && (typeof segment.takes === "object" || position !== t)) return false;
+		if (segment.distance === undefined) earlier += end - start;
 		track.visibleFrom[i] = start;
 		track.queryPositions[i] = position;
 	}

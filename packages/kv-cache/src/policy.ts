@@ -61,9 +61,9 @@ const describe = (policy: Policy): string => policy.map((segment) => segment.des
 
 function parseSegment(text: string): Segment {
 	const [kind, size, flag, ...rest] = text.split(":");
-	const count = size === undefined || /^\d+$/.test(size) ? Number(size) : undefined;
-	if (count !== undefined && rest.length === 0) {
-		if (kind === "dense" && size === undefined) return dense();
+	if (text === "dense") return dense();
+	if (size !== undefined && /^\d+$/.test(size) && rest.length === 0) {
+		const count = Number(size);
 		if (kind === "sink" && flag === undefined) return sink(count);
 		if (kind === "recompute" && flag === undefined) return recompute(count);
 		if (kind === "rolling" && (flag === undefined || flag === "turns")) {

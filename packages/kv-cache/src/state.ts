@@ -59,12 +59,13 @@ export function retained(state: State): number {
 	return state.segments.reduce((sum, { start, end }) => sum + end - start, 0);
 }
 
-/** Tokens of which no entry is left. An entry of a segment that merges stands for group / entries tokens. */
+/** Tokens of which no entry is left. An entry that a group was merged into stands for all of the group's tokens. */
 export function evicted(policy: Policy, state: State): number {
-	return state.segments.reduce((left, { start, end }, k) => {
+	let tokens = 1;
+	return state.segments.reduceRight((left, { start, end }, k) => {
 		const takes = policy[k]?.takes;
-		const tokens = typeof takes === "object" ? takes.group / takes.entries : 1;
-		return left - (end - start) * tokens;
+		if (typeof takes === "object") tokens *= takes.group / takes.entries;
+		return left - (end - start) * (takes === "tokens" ? 1 : tokens);
 	}, state.length);
 }
 
