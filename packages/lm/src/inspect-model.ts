@@ -1,0 +1,147 @@
+/** What a model file holds, read from its header alone, and what a cache policy costs in bytes. */
+import { formatPolicy, type Policy } from "@tok/kv-cache";
+import { TokError } from "@tok/runtime";
+import type { DecoderConfig } from "./decoder/decoder-config.ts";
+import type { TensorFile } from "./formats/tensor-file.ts";
+import { type ModelText, readModelText } from "./load-text.ts";
+import { openGgufDecoder, openTransformersDecoder } from "./open-decoder.ts";
+import { type ResolvedModel, type ResolveOptions, resolveModel } from "./resolve/resolve-model.ts";
+
+export interface ModelReport {
+	readonly name: string;
+	readonly path: string;
+	readonly format: ResolvedModel["format"];
+	readonly architecture: string;
+	readonly layers: number;
+	readonly hiddenSize: number;
+	readonly queryHeads: number;
+	readonly kvHeads: number;
+	readonly headDim: number;
+	readonly vocabularySize: number;
+	/** Positions that the model was trained on; null when the file does not say. */
+	readonly contextLength: number | null;
+	/** Elements of all tensors. */
+	readonly parameters: number;
+	/** Bytes of all tensors. */
+	readonly bytes: number;
+	/** Tensors by type, the most bytes first. */
+	readonly tensors: readonly { readonly type: string; readonly count: number; readonly bytes: number }[];
+	/** Null when the file carries none that can be read; `tokenizerProblem` says why. */
+	readonly tokenizer: {
+		readonly vocabularySize: number;
+		readonly bos: string | null;
+		readonly eos: string | null;
+		readonly endOfText: readonly string[];
+	} | null;
+	readonly tokenizerProblem: string | null;
+	/** Jinja; null when the model carries none. */
+	readonly chatTemplate: string | null;
+	/** Bytes of keys and values (float32) of one token in all layers. */
+	readonly cacheBytesPerToken: number;
+	/** Present when a policy was given. */
+	readonly policy?: PolicyCost;
+}
+
+export interface PolicyCost {
+	readonly policy: string;
+	/** Entries kept; null for a policy without a limit. */
+	readonly entries: number | null;
+	/** Bytes of keys and values; null for a policy without a limit. */
+	readonly bytes: number | null;
+}
+
+/** Throws a TokError when the model is not found, is damaged, or its architecture is unknown. */
+export async function inspectModel(
+	name: string,
+	{ policy, ...options }: ResolveOptions & { readonly policy?: Policy } = {},
+): Promise<ModelReport> {
+	const found = await resolveModel(name, options);
+	const { file, config } =
+		found.format === "gguf" ? openGgufDecoder(found.path) : openTransformersDecoder(found.path);
+	try {
+		const text = await textOrProblem(found, file);
+		return {
+			name,
+			path: found.path,
+			format: found.format,
+			...shapeOf(config),
+			...tensorsOf(file),
+			...describeText(text),
+			cacheBytesPerToken: cacheBytesPerToken(config),
+			...(policy !== undefined && { policy: costOf(policy, config) }),
+		};
+	} finally {
+		file.close();
+	}
+}
+
+function shapeOf(config: DecoderConfig) {
+	const { architecture, hiddenSize, queryHeads, kvHeads, headDim, vocabularySize } = config;
+	const contextLength = config.contextLength ?? null;
+	return {
+		architecture,
+		layers: config.layers.length,
+		hiddenSize,
+		queryHeads,
+		kvHeads,
+		headDim,
+		vocabularySize,
+		contextLength,
+	};
+}
+
+function tensorsOf(file: TensorFile) {
+	const byType = new Map<string, { type: string; count: number; bytes: number }>();
+	let parameters = 0;
+	let bytes = 0;
+	for (const { type, dims, byteLength } of file.tensors.values()) {
+		const entry = byType.get(type) ?? { type, count: 0, bytes: 0 };
+		byType.set(type, entry);
+		entry.count++;
+		entry.bytes += byteLength;
+		bytes += byteLength;
+		parameters += dims.reduce((product, dim) => product * dim, 1);
+	}
+	return { parameters, bytes, tensors: [...byType.values()].sort((a, b) => b.bytes - a.bytes) };
+}
+
+async function textOrProblem(found: ResolvedModel, file: TensorFile): Promise<ModelText | string> {
+	try {
+		return await readModelText(found, file.metadata);
+	} catch (error) {
+		if (TokError.isInstance(error)) return (error as Error).message;
+		throw error;
+	}
+}
+
+function describeText(text: ModelText | string) {
+	if (typeof text === "string") return { tokenizer: null, tokenizerProblem: text, chatTemplate: null };
+	const { tokenizer, chatTemplate } = text;
+	const textOf = (id: number | undefined) => (id === undefined ? null : tokenizer.tokenText(id));
+	return {
+		tokenizer: {
+			vocabularySize: tokenizer.vocabularySize,
+			bos: textOf(tokenizer.bosId),
+			eos: textOf(tokenizer.eosId),
+			endOfText: [...tokenizer.endOfTextIds].map((id) => tokenizer.tokenText(id)),
+		},
+		tokenizerProblem: null,
+		chatTemplate: chatTemplate?.source ?? null,
+	};
+}
+
+/** Keys and values, float32. */
+function cacheBytesPerToken({ layers, kvHeads, headDim }: DecoderConfig): number {
+	return layers.length * 2 * kvHeads * headDim * Float32Array.BYTES_PER_ELEMENT;
+}
+
+function costOf(policy: Policy, config: DecoderConfig): PolicyCost {
+	// Recomputation reads its window afresh and keeps nothing.
+	const entries = policy.reduce((sum, { kind, slots }) => sum + (kind === "recompute" ? 0 : slots), 0);
+	const limited = Number.isFinite(entries);
+	return {
+		policy: formatPolicy(policy),
+		entries: limited ? entries : null,
+		bytes: limited ? entries * cacheBytesPerToken(config) : null,
+	};
+}
