@@ -44,8 +44,10 @@ export function openFileSource(path: string): ByteSource {
 				for (let done = 0; done < length; ) {
 					const wanted = Math.min(length - done, longestRead);
 					const got = attempt(path, "read", () => readSync(descriptor, bytes, done, wanted, offset + done));
-					if (got === 0)
-						throw damagedFile(path, `expected ${stat.size} bytes, the file ends at ${offset + done}`);
+					if (got === 0) {
+						const problem = `expected ${stat.size} bytes as when it was opened, got none at offset ${offset + done}`;
+						throw damagedFile(path, problem);
+					}
 					done += got;
 				}
 				return bytes;

@@ -87,6 +87,13 @@ describe("halfToNumber", () => {
 	});
 });
 
+test("F16 and halfToNumber agree on every half", () => {
+	const halves = Uint16Array.from({ length: 65536 }, (_, i) => i);
+	const out = new Float32Array(65536);
+	tensorTypes.F16.dequantize?.(new Uint8Array(halves.buffer), out);
+	expect(bits(out)).toEqual(bits(Float32Array.from(halves, halfToNumber)));
+});
+
 describe("tensor types", () => {
 	test("ids are unique", () => {
 		const ids = Object.values(tensorTypes).flatMap(({ id }) => id ?? []);

@@ -12,8 +12,14 @@ export function dequantizeF32(bytes: Uint8Array, out: Float32Array): void {
 }
 
 export function dequantizeF16(bytes: Uint8Array, out: Float32Array): void {
+	const bits = new Uint32Array(out.buffer, out.byteOffset, out.length);
 	for (let i = 0; i < out.length; i++) {
-		out[i] = halfToNumber((bytes[2 * i] as number) | ((bytes[2 * i + 1] as number) << 8));
+		const half = (bytes[2 * i] as number) | ((bytes[2 * i + 1] as number) << 8);
+		const exponent = half & 0x7c00;
+		// A normal half keeps its fraction; its exponent is biased by 15, a float32's by 127.
+		if (exponent !== 0 && exponent !== 0x7c00)
+			bits[i] = ((half & 0x8000) << 16) | (((half & 0x7fff) << 13) + 0x38000000);
+		else out[i] = halfToNumber(half);
 	}
 }
 
