@@ -120,7 +120,11 @@ interface NamedIds {
 /** transformers rebuilds the post-processor of these from `add_bos_token` and `add_eos_token`. */
 const rebuiltClasses = /^(Code)?(Llama|Gemma)Tokenizer(Fast)?$/;
 
-export function readSpecialIds(value: unknown, config: JsonObject, names: NamedIds) {
+export function readSpecialIds(
+	value: unknown,
+	config: JsonObject,
+	names: NamedIds,
+): Pick<TokenizerDefinition, "prefixIds" | "suffixIds"> {
 	let prefixIds: number[] = [];
 	let suffixIds: number[] = [];
 	for (const step of steps(value, "processors")) {

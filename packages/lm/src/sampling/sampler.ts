@@ -1,0 +1,222 @@
+/**
+ * Chooses tokens by the filters of `Sampling`. All buffers are made once; a choice allocates nothing. The state (the
+ * generator and the recent tokens) is plain JSON, so that a saved session goes on bit for bit.
+ */
+import { TokError } from "@tok/runtime";
+import { BestFirst } from "./best-first.ts";
+import { Random, type RandomState } from "./random.ts";
+import { type Sampling, validateSampling } from "./sampling.ts";
+
+export interface SamplerState {
+	readonly random: RandomState;
+	/** Oldest first, at most `repetitionWindow`. */
+	readonly recent: readonly number[];
+}
+
+export interface Sampler {
+	/**
+	 * The next token. `logits` float32 [vocabularySize], left as they are; −Infinity forbids a token. Throws a TokError
+	 * for NaN, +Infinity, or when every token is forbidden: a broken model must not look like a choice.
+	 */
+	sample(logits: Float32Array): number;
+	/** Notes a token as recent: of the prompt, forced, or chosen. `sample` does not do it by itself. */
+	accept(id: number): void;
+	snapshot(): SamplerState;
+	/** Goes on from a snapshot. Throws a TokError for what is none. */
+	restore(state: SamplerState): void;
+}
+
+/** Throws a TokError for options outside their ranges. */
+export function createSampler(options: Sampling | undefined, vocabularySize: number): Sampler {
+	return new FilteredSampler(validateSampling(options), vocabularySize);
+}
+
+class FilteredSampler implements Sampler {
+	readonly #options: Required<Sampling>;
+	readonly #vocabularySize: number;
+	#random: Random;
+	/** A ring of the last `repetitionWindow` tokens. */
+	readonly #recent: Int32Array;
+	#accepted = 0;
+	/** [vocabularySize], the logits at work. */
+	readonly #scores: Float64Array;
+	readonly #best: BestFirst;
+	/** Ids and weights that the filters kept, best first. */
+	readonly #keptIds: Int32Array;
+	readonly #keptWeights: Float64Array;
+
+	constructor(options: Required<Sampling>, vocabularySize: number) {
+		this.#options = options;
+		this.#vocabularySize = vocabularySize;
+		this.#random = new Random(options.seed);
+		this.#recent = new Int32Array(options.repetitionWindow);
+		this.#scores = new Float64Array(vocabularySize);
+		this.#best = new BestFirst(vocabularySize);
+		this.#keptIds = new Int32Array(vocabularySize);
+		this.#keptWeights = new Float64Array(vocabularySize);
+	}
+
+	sample(logits: Float32Array): number {
+		if (logits.length !== this.#vocabularySize) {
+			throw new TokError("lm", `sampling: expected ${this.#vocabularySize} logits, got ${logits.length}.`);
+		}
+		this.#scores.set(logits);
+		this.#penalise(logits);
+		const likeliest = argmax(this.#scores);
+		const { temperature, topK, topP, minP } = this.#options;
+		if (temperature === 0) return likeliest;
+		this.#scale(this.#scores[likeliest] as number, temperature);
+		if (topK > 0 && topK < this.#vocabularySize) return this.#draw(this.#keepTopK(topK), topP, minP);
+		if (topP < 1) return this.#draw(this.#keepTopP(topP, minP), 1, minP);
+		return this.#drawFromAll(minP);
+	}
+
+	accept(id: number): void {
+		if (!Number.isInteger(id) || id < 0 || id >= this.#vocabularySize) {
+			throw new TokError("lm", `sampling: expected a token id below ${this.#vocabularySize}, got ${id}.`);
+		}
+		if (this.#recent.length > 0) this.#recent[this.#accepted % this.#recent.length] = id;
+		this.#accepted++;
+	}
+
+	snapshot(): SamplerState {
+		const window = this.#recent.length;
+		const count = Math.min(this.#accepted, window);
+		const recent = Array.from(
+			{ length: count },
+			(_, index) => this.#recent[(this.#accepted - count + index) % window] as number,
+		);
+		return { random: this.#random.state, recent };
+	}
+
+	restore(state: SamplerState): void {
+		const isWord = (value: unknown) =>
+			typeof value === "number" && Number.isInteger(value) && value >= 0 && value < 2 ** 32;
+		const { random, recent } = state;
+		if (
+			!Array.isArray(random) ||
+			random.length !== 4 ||
+			!random.every(isWord) ||
+			random.every((word) => word === 0)
+		) {
+			throw new TokError(
+				"lm",
+				"sampling: expected a sampler state with four 32-bit words, not all 0, as `random`.",
+			);
+		}
+		if (!Array.isArray(recent))
+			throw new TokError("lm", "sampling: expected a sampler state with `recent` tokens.");
+		this.#random = new Random(random as unknown as RandomState);
+		this.#accepted = 0;
+		for (const id of recent) this.accept(id);
+	}
+
+	/** Reads each recent token's logit where no penalty has touched it, so that a repeated token counts once. */
+	#penalise(logits: Float32Array): void {
+		const { repetitionPenalty: penalty } = this.#options;
+		if (penalty === 1) return;
+		const count = Math.min(this.#accepted, this.#recent.length);
+		for (let index = 0; index < count; index++) {
+			const id = this.#recent[index] as number;
+			const logit = logits[id] as number;
+			this.#scores[id] = logit < 0 ? logit * penalty : logit / penalty;
+		}
+	}
+
+	/** Scores become (score − highest) / temperature: 0 for the likeliest, negative for the rest. */
+	#scale(highest: number, temperature: number): void {
+		const scores = this.#scores;
+		for (let id = 0; id < scores.length; id++) scores[id] = ((scores[id] as number) - highest) / temperature;
+	}
+
+	/** Returns how many it kept. */
+	#keepTopK(k: number): number {
+		const best = this.#best;
+		best.start(this.#scores, -Number.MAX_VALUE);
+		const kept = Math.min(k, best.count);
+		for (let index = 0; index < kept; index++) this.#keep(index, best.take());
+		return kept;
+	}
+
+	#keepTopP(p: number, minP: number): number {
+		const scores = this.#scores;
+		let mass = 0;
+		for (let id = 0; id < scores.length; id++) mass += Math.exp(scores[id] as number);
+		const best = this.#best;
+		// All tokens below (1 − p) · mass / tokens have at most (1 − p) · mass together: they are in the tail that goes.
+		const leastWeight = Math.max(((1 - p) * mass) / scores.length, minP);
+		best.start(scores, Math.max(Math.log(leastWeight) - 1e-9, -Number.MAX_VALUE));
+		let kept = 0;
+		for (let before = 0; best.count > 0 && before < p * mass; kept++) {
+			before += this.#keep(kept, best.take());
+		}
+		return kept;
+	}
+
+	#keep(index: number, id: number): number {
+		const weight = Math.exp(this.#scores[id] as number);
+		this.#keptIds[index] = id;
+		this.#keptWeights[index] = weight;
+		return weight;
+	}
+
+	/** Applies top-p and min-p to the kept tokens, then chooses among what is left. The likeliest weighs 1. */
+	#draw(kept: number, topP: number, minP: number): number {
+		const weights = this.#keptWeights;
+		let mass = 0;
+		for (let index = 0; index < kept; index++) mass += weights[index] as number;
+		let end = 0;
+		let before = 0;
+		for (; end < kept && (topP === 1 || before < topP * mass); end++) {
+			const weight = weights[end] as number;
+			if (weight < minP) break;
+			before += weight;
+		}
+		const target = this.#random.uniform() * before;
+		let sum = 0;
+		for (let index = 0; index < end; index++) {
+			sum += weights[index] as number;
+			if (sum > target) return this.#keptIds[index] as number;
+		}
+		// Rounding can leave the sum a hair below the target.
+		return this.#keptIds[end - 1] as number;
+	}
+
+	#drawFromAll(minP: number): number {
+		const weights = this.#scores;
+		let mass = 0;
+		for (let id = 0; id < weights.length; id++) {
+			const weight = Math.exp(weights[id] as number);
+			weights[id] = weight < minP ? 0 : weight;
+			mass += weights[id] as number;
+		}
+		const target = this.#random.uniform() * mass;
+		let sum = 0;
+		let last = 0;
+		for (let id = 0; id < weights.length; id++) {
+			const weight = weights[id] as number;
+			if (weight === 0) continue;
+			sum += weight;
+			if (sum > target) return id;
+			last = id;
+		}
+		return last;
+	}
+}
+
+function argmax(scores: Float64Array): number {
+	let best = -1;
+	let highest = -Infinity;
+	for (let id = 0; id < scores.length; id++) {
+		const score = scores[id] as number;
+		if (score <= highest) continue;
+		if (Number.isNaN(score) || score === Infinity) {
+			throw new TokError("lm", `sampling: expected logits that are numbers, got ${score} for token ${id}.`);
+		}
+		highest = score;
+		best = id;
+	}
+	if (best === -1)
+		throw new TokError("lm", "sampling: expected a token that may be chosen, got −Infinity for all.");
+	return best;
+}
