@@ -131,9 +131,11 @@ export class GraphBuilder {
 		if (typeof key === "number") return this.ints([key]);
 		const known = this.#dimensions.get(key);
 		if (known !== undefined) return known;
+		const where = this.#path(`dimension ${key}`);
+		// Computed once for all scopes, so it belongs to none.
 		const scopes = this.#scopes.splice(0);
 		try {
-			const value = this.scope("dimensions", () => this.#compute(key));
+			const value = this.scope("dimensions", () => this.#compute(key, where));
 			this.#dimensions.set(key, value);
 			return value;
 		} finally {
@@ -234,7 +236,7 @@ export class GraphBuilder {
 		return value;
 	}
 
-	#compute(dim: string): Value<"int64"> {
+	#compute(dim: string, where: string): Value<"int64"> {
 		const emit = (op: string, inputs: Value[], attributes: Record<string, number> = {}): Value<"int64"> => {
 			const [value] = this.node({ op, inputs, attributes, outputs: [{ dtype: "int64", shape: [1] }] });
 			return value as Value<"int64">;
@@ -246,7 +248,7 @@ export class GraphBuilder {
 		const terms = termsOf(dim).map(({ coefficient, symbols }) => {
 			if (symbols[0] === dim) {
 				throw new GraphError(
-					`expected an input with the dimension "${dim}", got none among ${this.#inputs.map((input) => `${input.name} ${formatShape(input.shape)}`).join(", ") || "no inputs"}. Add one, or use a symbol of theirs`,
+					`${where}: expected an input of the graph to have it, got ${this.#inputs.map((input) => `${input.name} ${formatShape(input.shape)}`).join(", ") || "no inputs"}. Add one, or use a symbol of theirs`,
 				);
 			}
 			const factors = symbols.map((symbol) => this.dimension(symbol));

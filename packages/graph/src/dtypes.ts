@@ -3,7 +3,7 @@
  */
 import type { DType, TypedArrays } from "./types.ts";
 
-/** TensorProto.DataType of onnx.proto, for the dtypes that are built. */
+/** TensorProto.DataType of onnx.proto. */
 export const onnxCodes: Readonly<Record<DType, number>> = {
 	float32: 1,
 	uint8: 2,
@@ -12,23 +12,6 @@ export const onnxCodes: Readonly<Record<DType, number>> = {
 	int64: 7,
 	bool: 9,
 	float16: 10,
-};
-
-/** Names of TensorProto.DataType by code (IR version 13). Graphs of others may hold any of them. */
-const names = [
-	...["undefined", "float32", "uint8", "int8", "uint16", "int16", "int32", "int64", "string", "bool", "float16"],
-	...["float64", "uint32", "uint64", "complex64", "complex128", "bfloat16", "float8e4m3fn", "float8e4m3fnuz"],
-	...["float8e5m2", "float8e5m2fnuz", "uint4", "int4", "float4e2m1", "float8e8m0", "uint2", "int2"],
-] as const;
-
-export const bytesPerElement: Readonly<Record<DType, number>> = {
-	float32: 4,
-	uint8: 1,
-	int8: 1,
-	int32: 4,
-	int64: 8,
-	bool: 1,
-	float16: 2,
 };
 
 const arrays = {
@@ -48,14 +31,6 @@ export function arrayName(dtype: DType): string {
 
 export function isDType(value: unknown): value is DType {
 	return typeof value === "string" && Object.hasOwn(onnxCodes, value);
-}
-
-export function isFloat(dtype: DType): dtype is "float32" | "float16" {
-	return dtype === "float32" || dtype === "float16";
-}
-
-export function dtypeOfCode(code: number): DType | undefined {
-	return (Object.keys(onnxCodes) as DType[]).find((dtype) => onnxCodes[dtype] === code);
 }
 
 /** Whether `data` is the typed array of `dtype`. By tag, so that an array of another realm passes. */

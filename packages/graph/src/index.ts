@@ -33,6 +33,7 @@ export {
 	lessOrEqual,
 	not,
 	or,
+	type Selectable,
 	where,
 } from "./ops/comparison.ts";
 export {
@@ -112,6 +113,15 @@ export {
 	transpose,
 	unsqueeze,
 } from "./ops/shape.ts";
+export {
+	type AttributeSummary,
+	type GraphBody,
+	type GraphSummary,
+	type NodeSummary,
+	readGraph,
+	type ValueSummary,
+} from "./read-graph.ts";
+export type { ElementType, TensorContents, TensorSummary } from "./read-tensor.ts";
 export type {
 	Attribute,
 	BuiltGraph,

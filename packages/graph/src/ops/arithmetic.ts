@@ -3,13 +3,13 @@
  * https://onnx.ai/onnx/operators – Add, Sub, Mul, Div, Pow, Min, Max, Neg, Abs, Sqrt, Exp, Log, Tanh, Sigmoid, Erf.
  */
 import { broadcastShapes, formatShape } from "../dimension.ts";
-import type { DType, Float, Numeric, Operand, Shape, Value } from "../types.ts";
+import type { DType, Float, Index, Numeric, Operand, Shape, Value } from "../types.ts";
 import { emit, lift, requireDType, sameDType } from "./emit.ts";
 
 /** [...a] ∘ [...b] → their broadcast shape. One operand may be a number. Throws when the shapes do not broadcast. */
-export interface Arithmetic {
-	<D extends Numeric>(a: Value<D>, b: Operand<NoInfer<D>>): Value<D>;
-	<D extends Numeric>(a: number, b: Value<D>): Value<D>;
+export interface Arithmetic<T extends Numeric = Numeric> {
+	<D extends T>(a: Value<D>, b: Operand<NoInfer<D>>): Value<D>;
+	<D extends T>(a: number, b: Value<D>): Value<D>;
 }
 
 /** [...] → [...], element by element. */
@@ -58,7 +58,7 @@ export const mul: Arithmetic = arithmetic("Mul");
 /** a / b; of integers, truncated towards zero. */
 export const div: Arithmetic = arithmetic("Div");
 /** a to the power of b. */
-export const pow: Arithmetic = arithmetic("Pow");
+export const pow: Arithmetic<Float | Index> = arithmetic("Pow");
 /** The smaller of a and b. */
 export const min: Arithmetic = arithmetic("Min");
 /** The larger of a and b. */

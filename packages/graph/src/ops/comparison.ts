@@ -48,14 +48,17 @@ export function not(x: Value<"bool">): Value<"bool"> {
 	return emit(x.graph, "Not", [x], { dtype: "bool", shape: x.shape });
 }
 
+/** What `where` chooses among: onnxruntime has no kernel for int8 and bool. */
+export type Selectable = Exclude<DType, "int8" | "bool">;
+
 /** `a` where the condition holds, `b` elsewhere; all three broadcast. One of a and b may be a number. */
 export function where<D extends DType>(
 	condition: Value<"bool">,
 	a: Value<D>,
 	b: Operand<NoInfer<D>>,
 ): Value<D>;
-export function where<D extends DType>(condition: Value<"bool">, a: number, b: Value<D>): Value<D>;
-export function where(condition: Value<"bool">, a: Operand<DType>, b: Operand<DType>): Value {
+export function where<D extends Selectable>(condition: Value<"bool">, a: number, b: Value<D>): Value<D>;
+export function where(condition: Value<"bool">, a: Operand<Selectable>, b: Operand<Selectable>): Value {
 	const anchor = typeof a === "number" ? b : a;
 	if (typeof anchor === "number") {
 		throw condition.graph.error(

@@ -16,7 +16,10 @@ export interface MatMulNBitsOptions<D extends Float> {
 	readonly bits: 2 | 4 | 8;
 	/** Codes that share a scale: a power of two ≥ 16. */
 	readonly blockSize: number;
-	/** Packed like the codes, uint8 [n, ⌈blocks · bits / 8⌉], or floats [n, blocks]. Defaults to 2^(bits − 1). */
+	/**
+	 * Packed like the codes, uint8 [n, ⌈blocks · bits / 8⌉], or floats [n, blocks], which the CPU takes at 2 and 4 bits
+	 * only, and slowly. Defaults to 2^(bits − 1).
+	 */
 	readonly zeroPoints?: Value<"uint8"> | Value<D> | undefined;
 	/** [n]. Defaults to none. */
 	readonly bias?: Value<D> | undefined;
@@ -146,7 +149,10 @@ export interface MatMulIntegerOptions<A extends "uint8" | "int8", B extends "uin
 	readonly bZeroPoint?: Value<B> | undefined;
 }
 
-/** (a − aZeroPoint) · (b − bZeroPoint) in int32, shapes as for `matMul`. */
+/**
+ * (a − aZeroPoint) · (b − bZeroPoint) in int32, shapes as for `matMul`. On x86 without VNNI onnxruntime adds pairs of
+ * uint8 · int8 products in 16 bits, which saturate: keep one side within 7 bits there.
+ */
 export function matMulInteger<A extends "uint8" | "int8", B extends "uint8" | "int8">(
 	a: Value<A>,
 	b: Value<B>,
@@ -163,7 +169,10 @@ export interface MatMulIntegerToFloatOptions<A extends "uint8" | "int8", B exten
 	readonly bias?: Value<"float32"> | undefined;
 }
 
-/** (a − aZeroPoint) · (b − bZeroPoint) · aScale · bScale + bias; aScale a scalar, bScale a scalar or [n]. */
+/**
+ * (a − aZeroPoint) · (b − bZeroPoint) · aScale · bScale + bias; aScale a scalar, bScale a scalar or [n]. Saturates as
+ * `matMulInteger` does.
+ */
 export function matMulIntegerToFloat<A extends "uint8" | "int8", B extends "uint8" | "int8">(
 	a: Value<A>,
 	b: Value<B>,
