@@ -1,14 +1,18 @@
 import { describe, expect, test } from "vitest";
 import {
+	type CacheSnapshot,
 	createCache,
 	dense,
 	type KvCache,
 	type Plan,
 	type Policy,
 	recompute,
+	restoreCache,
 	rolling,
 	sink,
 } from "./index.ts";
+
+type SegmentCounters = CacheSnapshot["segments"][number];
 
 /** Reads tokens, in chunks of at most `chunk`. */
 function read(cache: KvCache, tokens: number, chunk = 1): Plan[] {
@@ -122,12 +126,22 @@ describe("chunks", () => {
 		expect(cache.plan(1).segments[0]?.slots).toBe(512);
 	});
 
-	test("K28: far down the stream a plan is what it was at its beginning", () => {
-		const cache = createCache([rolling(4)]);
-		cache.commit(cache.plan(1000));
-		const { writes, segments } = cache.plan(1);
-		expect(writes).toEqual([{ segment: 0, row: 0, slot: 0, length: 1 }]);
-		expect(segments[0]?.cached).toEqual({ start: 996, end: 1000 });
+	test("K28: after 10¹² tokens a plan is what it was after twelve", () => {
+		const early = created([sink(4), rolling(8)], 12);
+		const shift = 1e12;
+		const snapshot = early.snapshot();
+		const [sinks, window] = snapshot.segments as [SegmentCounters, SegmentCounters];
+		const late = restoreCache(early.policy, {
+			...snapshot,
+			length: snapshot.length + shift,
+			segments: [sinks, { ...window, start: window.start + shift, end: window.end + shift }],
+		});
+		const [before, after] = [early.plan(1), late.plan(1)];
+		expect(after.writes).toEqual(before.writes);
+		expect(after.segments[0]).toEqual(before.segments[0]);
+		expect(after.fresh.positions[0]).toBe(12 + shift);
+		expect(after.segments[1]?.queryPositions[0]).toBe(12 + shift);
+		expect(after.segments[1]?.visibleFrom[0]).toBe(shift);
 	});
 
 	test.each([0, -1, 1.5, Number.NaN, 2 ** 30])("K27: plan(%s) is an error", (count) => {

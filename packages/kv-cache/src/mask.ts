@@ -59,7 +59,7 @@ export function freshMask(plan: Plan, out: Float32Array, options?: MaskOptions):
 	for (let i = 0; i < read; i++) {
 		const row = i * read;
 		const nearest = Math.max(0, i - window + 1);
-		out.fill(0, row + nearest, row + Math.max(nearest, Math.min(pinned, i + 1)));
+		out.fill(0, row + nearest, row + Math.min(pinned, i + 1));
 		const from = Math.max(nearest, visibleFrom[i] as number);
 		if (from <= i) out.fill(0, row + from, row + i + 1);
 	}
