@@ -1,11 +1,10 @@
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { TokError } from "@tok/runtime";
 import { afterAll, describe, expect, test } from "vitest";
 import { type ByteSource, memorySource } from "./byte-source.ts";
-import { writeGguf } from "./gguf-writer.ts";
 import { repeatedKey } from "./json-header.ts";
 import { openTensorFile } from "./open-tensor-file.ts";
 import { openSafetensors, readSafetensors } from "./safetensors.ts";
@@ -255,29 +254,6 @@ describe("sharded folders", () => {
 		const path = shards("damaged", { weight_map: { x: "a.safetensors", y: "b.safetensors" } });
 		writeFileSync(join(path, "b.safetensors"), "no");
 		expect(() => openSafetensors(path)).toThrow(/b\.safetensors: the header length needs 8 bytes/);
-	});
-});
-
-describe("openTensorFile", () => {
-	test("looks at the content, not at the name", () => {
-		const misnamed = join(folder, "weights.bin");
-		writeGguf(misnamed, { values: new Map(), tensors: [floats("x", 3)] });
-		using gguf = openTensorFile(misnamed);
-		expect(gguf.read("x")[0]).toBe(3);
-		const single = join(folder, "single");
-		mkdirSync(single);
-		copyFileSync(join(golden, "model.safetensors"), join(single, "model.safetensors"));
-		using model = openTensorFile(single);
-		expect(model.tensors.size).toBeGreaterThan(1);
-	});
-
-	test("an empty folder and a missing file", () => {
-		const empty = join(folder, "empty");
-		mkdirSync(empty);
-		expect(() => openTensorFile(empty)).toThrow(
-			/expected model\.safetensors\.index\.json or model\.safetensors in the folder/,
-		);
-		expect(() => openTensorFile(join(empty, "none"))).toThrow(/could not be opened \(ENOENT/);
 	});
 });
 
