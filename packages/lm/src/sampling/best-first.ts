@@ -63,3 +63,22 @@ export class BestFirst {
 		ids[at] = id;
 	}
 }
+
+/**
+ * A bound that at least `count` of the scores reach, and few more: the scores are cut into blocks, and the count-th
+ * largest of the blocks' maxima is such a bound. `maxima` is scratch, one block for each element, at least `count` of
+ * them (or as many as there are scores); four times as many keep the bound tight.
+ */
+export function boundOfBest(scores: Float64Array, count: number, maxima: Float64Array): number {
+	const blocks = maxima.length;
+	for (let block = 0, id = 0; block < blocks; block++) {
+		const end = Math.floor(((block + 1) * scores.length) / blocks);
+		let highest = -Infinity;
+		for (; id < end; id++) {
+			if ((scores[id] as number) > highest) highest = scores[id] as number;
+		}
+		maxima[block] = highest;
+	}
+	maxima.sort();
+	return maxima[Math.max(0, blocks - count)] as number;
+}

@@ -1,5 +1,5 @@
 /** Logarithms of the softmax of logits, in float64 (nats). */
-import { BestFirst } from "./best-first.ts";
+import { BestFirst, boundOfBest } from "./best-first.ts";
 
 export interface TokenLogprob {
 	readonly id: number;
@@ -9,7 +9,9 @@ export interface TokenLogprob {
 /** ln of the sum of e^logit, shifted by the largest so that nothing overflows. */
 function logSumExp(logits: Float32Array): number {
 	let highest = -Infinity;
-	for (let id = 0; id < logits.length; id++) highest = Math.max(highest, logits[id] as number);
+	for (let id = 0; id < logits.length; id++) {
+		if ((logits[id] as number) > highest) highest = logits[id] as number;
+	}
 	let sum = 0;
 	for (let id = 0; id < logits.length; id++) sum += Math.exp((logits[id] as number) - highest);
 	return highest + Math.log(sum);
@@ -22,10 +24,11 @@ export function logSoftmaxAt(logits: Float32Array, id: number): number {
 
 /** The `count` likeliest tokens, likeliest first, lowest id first among equals; all of them when there are fewer. */
 export function topLogprobs(logits: Float32Array, count: number): TokenLogprob[] {
+	if (count <= 0) return [];
 	const total = logSumExp(logits);
 	const best = new BestFirst(logits.length);
-	const scores = Float64Array.from(logits);
-	best.start(scores, -Infinity);
+	const scores = new Float64Array(logits);
+	best.start(scores, boundOfBest(scores, count, new Float64Array(Math.min(4 * count, scores.length))));
 	const result: TokenLogprob[] = [];
 	while (result.length < count && best.count > 0) {
 		const id = best.take();

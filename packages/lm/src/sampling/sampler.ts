@@ -3,7 +3,7 @@
  * generator and the recent tokens) is plain JSON, so that a saved session goes on bit for bit.
  */
 import { TokError } from "@tok/runtime";
-import { BestFirst } from "./best-first.ts";
+import { BestFirst, boundOfBest } from "./best-first.ts";
 import { Random, type RandomState } from "./random.ts";
 import { type Sampling, validateSampling } from "./sampling.ts";
 
@@ -41,6 +41,8 @@ class FilteredSampler implements Sampler {
 	/** [vocabularySize], the logits at work. */
 	readonly #scores: Float64Array;
 	readonly #best: BestFirst;
+	/** Scratch of `boundOfBest`. */
+	readonly #maxima: Float64Array;
 	/** Ids and weights that the filters kept, best first. */
 	readonly #keptIds: Int32Array;
 	readonly #keptWeights: Float64Array;
@@ -52,6 +54,7 @@ class FilteredSampler implements Sampler {
 		this.#recent = new Int32Array(options.repetitionWindow);
 		this.#scores = new Float64Array(vocabularySize);
 		this.#best = new BestFirst(vocabularySize);
+		this.#maxima = new Float64Array(Math.min(4 * options.topK, vocabularySize));
 		this.#keptIds = new Int32Array(vocabularySize);
 		this.#keptWeights = new Float64Array(vocabularySize);
 	}
@@ -65,10 +68,10 @@ class FilteredSampler implements Sampler {
 		const likeliest = argmax(this.#scores);
 		const { temperature, topK, topP, minP } = this.#options;
 		if (temperature === 0) return likeliest;
-		this.#scale(this.#scores[likeliest] as number, temperature);
-		if (topK > 0 && topK < this.#vocabularySize) return this.#draw(this.#keepTopK(topK), topP, minP);
-		if (topP < 1) return this.#draw(this.#keepTopP(topP, minP), 1, minP);
-		return this.#drawFromAll(minP);
+		const highest = this.#scores[likeliest] as number;
+		if (topK > 0 && topK < this.#vocabularySize) return this.#draw(this.#keepTopK(topK, highest), topP, minP);
+		const mass = this.#weigh(highest);
+		return topP < 1 ? this.#draw(this.#keepTopP(topP, mass), 1, minP) : this.#drawFromAll(mass, minP);
 	}
 
 	accept(id: number): void {
@@ -123,41 +126,48 @@ class FilteredSampler implements Sampler {
 		}
 	}
 
-	/** Scores become (score − highest) / temperature: 0 for the likeliest, negative for the rest. */
-	#scale(highest: number, temperature: number): void {
+	/** Turns the scores into weights: e^((score − highest) / temperature), 1 for the likeliest. Returns their sum. */
+	#weigh(highest: number): number {
+		const { temperature } = this.#options;
 		const scores = this.#scores;
-		for (let id = 0; id < scores.length; id++) scores[id] = ((scores[id] as number) - highest) / temperature;
+		let mass = 0;
+		for (let id = 0; id < scores.length; id++) {
+			const weight = Math.exp(((scores[id] as number) - highest) / temperature);
+			scores[id] = weight;
+			mass += weight;
+		}
+		return mass;
 	}
 
 	/** Returns how many it kept. */
-	#keepTopK(k: number): number {
-		const best = this.#best;
-		best.start(this.#scores, -Number.MAX_VALUE);
-		const kept = Math.min(k, best.count);
-		for (let index = 0; index < kept; index++) this.#keep(index, best.take());
-		return kept;
-	}
-
-	#keepTopP(p: number, minP: number): number {
+	#keepTopK(k: number, highest: number): number {
+		const { temperature } = this.#options;
 		const scores = this.#scores;
-		let mass = 0;
-		for (let id = 0; id < scores.length; id++) mass += Math.exp(scores[id] as number);
 		const best = this.#best;
-		// All tokens below (1 − p) · mass / tokens have at most (1 − p) · mass together: they are in the tail that goes.
-		const leastWeight = Math.max(((1 - p) * mass) / scores.length, minP);
-		best.start(scores, Math.max(Math.log(leastWeight) - 1e-9, -Number.MAX_VALUE));
-		let kept = 0;
-		for (let before = 0; best.count > 0 && before < p * mass; kept++) {
-			before += this.#keep(kept, best.take());
+		best.start(scores, Math.max(boundOfBest(scores, k, this.#maxima), -Number.MAX_VALUE));
+		const kept = Math.min(k, best.count);
+		for (let index = 0; index < kept; index++) {
+			const id = best.take();
+			this.#keptIds[index] = id;
+			this.#keptWeights[index] = Math.exp(((scores[id] as number) - highest) / temperature);
 		}
 		return kept;
 	}
 
-	#keep(index: number, id: number): number {
-		const weight = Math.exp(this.#scores[id] as number);
-		this.#keptIds[index] = id;
-		this.#keptWeights[index] = weight;
-		return weight;
+	/** Returns how many it kept. */
+	#keepTopP(p: number, mass: number): number {
+		const weights = this.#scores;
+		const best = this.#best;
+		// All tokens below (1 − p) · mass / tokens have at most (1 − p) · mass together: they are in the tail that goes.
+		best.start(weights, ((1 - p) * mass * (1 - 1e-9)) / weights.length);
+		let kept = 0;
+		for (let before = 0; best.count > 0 && before < p * mass; kept++) {
+			const id = best.take();
+			this.#keptIds[kept] = id;
+			this.#keptWeights[kept] = weights[id] as number;
+			before += weights[id] as number;
+		}
+		return kept;
 	}
 
 	/** Applies top-p and min-p to the kept tokens, then chooses among what is left. The likeliest weighs 1. */
@@ -182,15 +192,17 @@ class FilteredSampler implements Sampler {
 		return this.#keptIds[end - 1] as number;
 	}
 
-	#drawFromAll(minP: number): number {
+	#drawFromAll(mass: number, minP: number): number {
 		const weights = this.#scores;
-		let mass = 0;
-		for (let id = 0; id < weights.length; id++) {
-			const weight = Math.exp(weights[id] as number);
-			weights[id] = weight < minP ? 0 : weight;
-			mass += weights[id] as number;
+		let left = mass;
+		if (minP > 0) {
+			left = 0;
+			for (let id = 0; id < weights.length; id++) {
+				if ((weights[id] as number) < minP) weights[id] = 0;
+				left += weights[id] as number;
+			}
 		}
-		const target = this.#random.uniform() * mass;
+		const target = this.#random.uniform() * left;
 		let sum = 0;
 		let last = 0;
 		for (let id = 0; id < weights.length; id++) {
