@@ -207,7 +207,7 @@ export class GraphBuilder {
 		// Nodes are in topological order, because a value exists only after its node.
 		for (const node of this.#nodes.toReversed()) {
 			if (!node.outputs.some((name) => needed.has(name))) continue;
-			nodes.unshift(node);
+			nodes.push(node);
 			for (const name of node.inputs) needed.add(name);
 		}
 		return serialise({
@@ -216,7 +216,7 @@ export class GraphBuilder {
 			irVersion: this.irVersion,
 			inputs: this.#inputs,
 			outputs: this.#outputs,
-			nodes,
+			nodes: nodes.reverse(),
 			constants: new Map([...this.#constants].filter(([name]) => needed.has(name))),
 		});
 	}

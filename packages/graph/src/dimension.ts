@@ -10,24 +10,26 @@ import type { Dim, Shape } from "./types.ts";
 type Polynomial = Map<string, number>;
 
 const symbol = /^[A-Za-z_][\w.]*$/;
+/** Terms joined by + or −, factors by *. */
+const wellFormed = /^-?([A-Za-z_][\w.]*|\d+)([-+*]([A-Za-z_][\w.]*|\d+))*$/;
 
 function parse(dim: Dim): Polynomial {
 	if (typeof dim === "number") return new Map(dim === 0 ? [] : [["", dim]]);
+	if (!wellFormed.test(dim)) {
+		throw new GraphError(
+			`expected a dimension that is an integer ≥ 0, a symbol (letters, digits, "_", ".") or a sum of products of them, got ${JSON.stringify(dim)}. Rename the symbol`,
+		);
+	}
 	const result: Polynomial = new Map();
-	for (const term of dim.replaceAll("-", "+-").split("+")) {
-		if (term === "") continue;
-		let coefficient = 1;
-		const symbols: string[] = [];
-		for (const factor of term.replace(/^-/, "-1*").split("*")) {
-			if (/^-?\d+$/.test(factor)) coefficient *= Number(factor);
-			else if (symbol.test(factor)) symbols.push(factor);
-			else {
-				throw new GraphError(
-					`expected a dimension that is an integer ≥ 0, a symbol (letters, digits, "_", ".") or a sum of products of them, got ${JSON.stringify(dim)}. Rename the symbol`,
-				);
-			}
-		}
-		accumulate(result, symbols.sort().join("*"), coefficient);
+	for (const [, minus, term = ""] of dim.matchAll(/(-?)([^+-]+)/g)) {
+		const factors = term.split("*");
+		const symbols = factors.filter((factor) => symbol.test(factor)).sort();
+		const numbers = factors.filter((factor) => !symbol.test(factor));
+		accumulate(
+			result,
+			symbols.join("*"),
+			numbers.reduce((product, factor) => product * Number(factor), minus ? -1 : 1),
+		);
 	}
 	return result;
 }
@@ -55,7 +57,7 @@ function format(polynomial: Polynomial): Dim {
 
 /** The normal form; throws when `dim` is neither a length nor a well-formed symbol. */
 export function normaliseDim(dim: Dim): Dim {
-	if (typeof dim === "string" && dim !== "") return symbol.test(dim) ? dim : format(parse(dim));
+	if (typeof dim === "string") return symbol.test(dim) ? dim : format(parse(dim));
 	if (typeof dim === "number" && Number.isSafeInteger(dim) && dim >= 0) return dim;
 	throw new GraphError(`expected a dimension that is an integer ≥ 0 or a symbol, got ${JSON.stringify(dim)}`);
 }
