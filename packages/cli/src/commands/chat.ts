@@ -1,0 +1,137 @@
+/** `tok chat`: a conversation that never has to end: old turns leave the cache whole, the system message stays. */
+import { log } from "@clack/prompts";
+import { parsePolicy } from "@tok/kv-cache";
+import type { FinishReason } from "@tok/lm";
+import { runChatCommand } from "../chat/chat-commands.ts";
+import { chatMessages } from "../chat/chat-input.ts";
+import { Conversation } from "../chat/conversation.ts";
+import type { Command } from "../command.ts";
+import { createDisplay } from "../generation/display.ts";
+import { type Io, write, writeJson } from "../io.ts";
+import { readSampling, readSessionFiles, samplingFlags, sessionFileFlags } from "../sampling-flags.ts";
+import {
+	defined,
+	jsonFlag,
+	modelFlag,
+	policyHint,
+	readPolicy,
+	readRunFlags,
+	runFlags,
+} from "../shared-flags.ts";
+import { withModel } from "../with-model.ts";
+
+const defaultPolicy = "sink:4,rolling:2044:turns";
+const defaultTokens = 1024;
+
+interface Exchange {
+	readonly user: string;
+	readonly assistant: string;
+	readonly finishReason: FinishReason;
+}
+
+export const chat: Command = {
+	name: "chat",
+	description: "Talk with a model, for as long as you like",
+	args: {
+		...modelFlag,
+		system: { type: "string", valueHint: "text", description: "The system message; it is never dropped" },
+		"max-tokens": {
+			type: "string",
+			valueHint: "count",
+			description: `Longest answer. Default: ${defaultTokens}`,
+		},
+		policy: { type: "string", valueHint: "policy", description: `${policyHint}. Default: ${defaultPolicy}` },
+		...runFlags,
+		...samplingFlags,
+		...sessionFileFlags,
+		...jsonFlag,
+	},
+	repeatable: ["stop"],
+	examples: [
+		[
+			"tok chat",
+			"Talk; /help lists the commands, Ctrl-C stops an answer, and leaves when pressed at the prompt.",
+		],
+		['tok chat --system "You are a pirate." --policy rolling:500:turns', "A short memory of whole turns."],
+		[
+			"printf 'Hi\\nTell me more\\n' | tok chat --json",
+			"Messages by line, the conversation as one JSON object.",
+		],
+	],
+	async run(context) {
+		const { flags, io } = context;
+		const json = flags.has("json");
+		const settings = readRunFlags(flags);
+		const policy = readPolicy(flags) ?? parsePolicy(defaultPolicy);
+		const sampling = readSampling(flags);
+		const maxTokens = flags.integer("max-tokens", 1) ?? defaultTokens;
+		const files = await readSessionFiles(flags);
+		await withModel(context, settings, async (model) => {
+			const conversation = Conversation.start(model, {
+				policy,
+				system: flags.text("system"),
+				sampling,
+				maxTokens,
+				...defined({ positions: settings.positions, chunk: settings.chunk }),
+			});
+			try {
+				if (files.restore !== undefined) await conversation.restore(files.restore);
+				const exchanges: Exchange[] = [];
+				for await (const line of chatMessages(io)) {
+					const result = await runChatCommand(line, conversation);
+					if (result?.exit) break;
+					if (result !== undefined) await show(io, json, result.text);
+					else {
+						const exchange = await answer(conversation, line.replace(/^\/\//, "/"), io, json);
+						// Only a JSON object needs the whole conversation; it has an end.
+						if (json) exchanges.push(exchange);
+					}
+				}
+				if (files.save !== undefined) await conversation.save(files.save);
+				if (json) {
+					const { retained, evicted, bytes } = conversation.stats;
+					await writeJson(io.stdout, {
+						model: model.info.name,
+						policy: conversation.policy,
+						turns: exchanges,
+						cache: { retained, evicted, bytes },
+						rssBytes: process.memoryUsage.rss(),
+					});
+				}
+			} finally {
+				conversation.dispose();
+			}
+		});
+	},
+};
+
+/** Ctrl-C while the model answers ends the answer, not the conversation. */
+async function answer(conversation: Conversation, user: string, io: Io, json: boolean): Promise<Exchange> {
+	const stopped = new AbortController();
+	const release = io.intercept(() => stopped.abort());
+	const display = createDisplay(io, { quiet: json }, () => conversation.stats);
+	const texts: string[] = [];
+	try {
+		const { finishReason } = await conversation.say(
+			user,
+			{
+				reading: (read, total) => display.reading(read, total),
+				async token({ text }) {
+					texts.push(text);
+					await display.token(text);
+				},
+			},
+			AbortSignal.any([io.signal, stopped.signal]),
+		);
+		return { user, assistant: texts.join(""), finishReason };
+	} finally {
+		release();
+		display.close();
+	}
+}
+
+async function show(io: Io, json: boolean, text: string): Promise<void> {
+	// With --json standard output is for the one object.
+	if (json || io.stdout.isTTY !== true) await write(io.stderr, `${text}\n`);
+	else log.message(text, { output: io.stdout as NodeJS.WriteStream });
+}

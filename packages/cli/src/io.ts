@@ -1,0 +1,50 @@
+/**
+ * What a command may touch: streams, environment, the signal that says stop, and the libraries behind it.
+ * Commands take all of it as an argument, so tests run them in-process.
+ */
+import type { Readable } from "node:stream";
+import type { Policy } from "@tok/kv-cache";
+import type { LoadModelOptions, Model, ModelReport, ResolvedModel, ResolveOptions, Tokenizer } from "@tok/lm";
+
+export interface Output extends NodeJS.WritableStream {
+	readonly isTTY?: boolean;
+	/** Terminal size in characters; only a terminal has one. */
+	readonly columns?: number;
+	readonly rows?: number;
+}
+
+export interface Io {
+	readonly stdin: Readable & { readonly isTTY?: boolean };
+	/** Results. With --json exactly one JSON object. */
+	readonly stdout: Output;
+	/** Progress and errors. */
+	readonly stderr: Output;
+	readonly env: Readonly<Record<string, string | undefined>>;
+	/** Aborted by Ctrl-C. */
+	readonly signal: AbortSignal;
+	/** Until the returned function is called, Ctrl-C calls `handler` instead. */
+	intercept(handler: () => void): () => void;
+}
+
+/** The libraries that commands call; loaded when first used, so that help and bad flags answer at once. */
+export interface Services {
+	resolveModel(name: string, options: ResolveOptions): Promise<ResolvedModel>;
+	createRuntime(options: { readonly threads?: number }): Promise<LoadModelOptions["runtime"]>;
+	loadModel(name: string, options: LoadModelOptions): Promise<Model>;
+	loadTokenizer(name: string, options: ResolveOptions): Promise<Tokenizer>;
+	inspectModel(name: string, options: ResolveOptions & { readonly policy?: Policy }): Promise<ModelReport>;
+}
+
+/** Writes text and waits until the stream has room for more. */
+export async function write(output: Output, text: string): Promise<void> {
+	if (text === "" || output.write(text)) return;
+	await new Promise<void>((done) => {
+		output.once("drain", done);
+		output.once("close", done);
+	});
+}
+
+/** The one JSON object of a command. */
+export async function writeJson(output: Output, value: object): Promise<void> {
+	await write(output, `${JSON.stringify(value)}\n`);
+}

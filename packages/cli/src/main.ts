@@ -1,0 +1,26 @@
+/** The process around a command: streams, Ctrl-C, closed pipes, the exit code. */
+import { interruptible } from "./interrupt.ts";
+import type { Io } from "./io.ts";
+import { run } from "./run.ts";
+import { services } from "./services.ts";
+
+/** Runs `tok` with the process's arguments, and ends the process. */
+export async function main(): Promise<never> {
+	const controller = new AbortController();
+	let pipeClosed = false;
+	process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+		// `tok … | head`: the reader has seen enough.
+		pipeClosed = error.code === "EPIPE";
+		controller.abort(error);
+	});
+	const { stdin, stdout, stderr, env } = process;
+	const { signal } = controller;
+	const code = await interruptible(controller, (guard) => {
+		const io: Io = { stdin, stdout, stderr, env, signal, intercept: guard.intercept };
+		return run(process.argv.slice(2), io, services(guard));
+	});
+	await Promise.all(
+		[process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write("", done))),
+	);
+	process.exit(pipeClosed ? 0 : code);
+}

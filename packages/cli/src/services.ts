@@ -1,0 +1,39 @@
+/** The real libraries, imported when a command first needs them. */
+import type { InterruptGuard } from "./interrupt.ts";
+import type { Services } from "./io.ts";
+
+export function services(guard: InterruptGuard): Services {
+	return {
+		async resolveModel(name, options) {
+			const { resolveModel } = await import("@tok/lm");
+			return resolveModel(name, options);
+		},
+		async loadTokenizer(name, options) {
+			const { loadTokenizer } = await import("@tok/lm");
+			return loadTokenizer(name, options);
+		},
+		async inspectModel(name, options) {
+			const { inspectModel } = await import("@tok/lm");
+			return inspectModel(name, options);
+		},
+		async createRuntime(options) {
+			const { cpu } = await import("@tok/runtime-cpu");
+			return cpu(options);
+		},
+		async loadModel(name, options) {
+			const { loadModel } = await import("@tok/lm");
+			try {
+				return await loadModel(name, {
+					...options,
+					onProgress(progress) {
+						if (progress.stage === "download") guard.listen();
+						else guard.yield();
+						options.onProgress?.(progress);
+					},
+				});
+			} finally {
+				guard.listen();
+			}
+		},
+	};
+}

@@ -1,0 +1,85 @@
+/** Flags that several commands share: their definitions for help, and their values checked. */
+import { formatPolicy, type Policy, type Positions, parsePolicy } from "@tok/kv-cache";
+import type { Precision } from "@tok/lm";
+import type { ArgsDef } from "citty";
+import { fail } from "./errors.ts";
+import type { Flags } from "./flags.ts";
+
+export const defaultModel = "smollm2-135m";
+
+export const modelFlag = {
+	model: {
+		type: "string",
+		valueHint: "path|name",
+		description: `A .gguf file, a folder in transformers' layout, a name, or hf:owner/repo/file. Default: ${defaultModel}`,
+	},
+} as const satisfies ArgsDef;
+
+export const runFlags = {
+	precision: {
+		type: "string",
+		valueHint: "exact|fast",
+		description:
+			"float32 throughout, or quantised weights and 8-bit activations. Default: fast for quantised files",
+	},
+	positions: {
+		type: "string",
+		valueHint: "in-cache|original",
+		description: "Number the entries that the cache holds, or the tokens of the stream. Default: in-cache",
+	},
+	chunk: {
+		type: "string",
+		valueHint: "tokens",
+		description: "Most tokens that one graph call reads. Default: 128",
+	},
+	threads: {
+		type: "string",
+		valueHint: "count",
+		description: "Threads to compute with. Default: one per core",
+	},
+} as const satisfies ArgsDef;
+
+export const jsonFlag = {
+	json: { type: "boolean", description: "Write one JSON object to standard output" },
+} as const satisfies ArgsDef;
+
+export const policyHint = "dense, rolling:N, sink:K,rolling:N, rolling:N:turns, recompute:N";
+
+export interface RunSettings {
+	readonly model: string;
+	readonly precision: Precision | undefined;
+	readonly positions: Positions | undefined;
+	readonly chunk: number | undefined;
+	readonly threads: number | undefined;
+}
+
+export function readModelFlag(flags: Flags): string {
+	const model = flags.text("model") ?? defaultModel;
+	return model.trim() === "" ? fail("--model: expected a path or a name, got nothing.") : model;
+}
+
+export function readRunFlags(flags: Flags): RunSettings {
+	return {
+		model: readModelFlag(flags),
+		precision: flags.choice("precision", ["exact", "fast"]),
+		positions: flags.choice("positions", ["in-cache", "original"]),
+		chunk: flags.integer("chunk", 1, 65_536),
+		threads: flags.integer("threads", 1, 1024),
+	};
+}
+
+/** Reads --policy; its text is checked before any model is loaded. */
+export function readPolicy(flags: Flags): Policy | undefined {
+	const text = flags.text("policy");
+	if (text === undefined) return undefined;
+	const policy = parsePolicy(text);
+	formatPolicy(policy);
+	return policy;
+}
+
+/** The given entries without the undefined ones, for options objects whose keys are either set or absent. */
+export function defined<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+	return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+		[K in keyof T]?: Exclude<T[K], undefined>;
+	};
+}

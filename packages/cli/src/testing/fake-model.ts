@@ -1,0 +1,156 @@
+/**
+ * A model whose answers are known: it counts. Tokens are bytes (ids 0–255), 256 begins a turn, 257 ends one; after
+ * the token t comes t + 1, and after the sixth token of a generation the end of the turn. For tests of the command
+ * without weights.
+ */
+
+import { readFile, writeFile } from "node:fs/promises";
+import { formatPolicy, type Policy } from "@tok/kv-cache";
+import {
+	type ChatTemplate,
+	type GeneratedToken,
+	type GenerateOptions,
+	type GenerationResult,
+	type Model,
+	type Session,
+	type SessionOptions,
+	TokError,
+	type Tokenizer,
+} from "@tok/lm";
+
+const begin = 256;
+const end = 257;
+
+export interface FakeModel extends Model {
+	/** Every token that any session has read or generated, in order. */
+	readonly stream: number[];
+	/** What sessions were created with. */
+	readonly sessions: SessionOptions[];
+	disposed: boolean;
+}
+
+export function fakeModel(): FakeModel {
+	const stream: number[] = [];
+	const sessions: SessionOptions[] = [];
+	const model: FakeModel = {
+		stream,
+		sessions,
+		disposed: false,
+		info: {
+			name: "fake",
+			architecture: "fake",
+			layers: 1,
+			hiddenSize: 1,
+			queryHeads: 1,
+			kvHeads: 1,
+			headDim: 1,
+			vocabularySize: 258,
+			contextLength: undefined,
+			precision: "exact",
+		},
+		tokenizer: fakeTokenizer(),
+		chatTemplate,
+		cacheBytes: () => 0,
+		createSession(options) {
+			sessions.push(options);
+			const session = createFakeSession(stream, options.policy);
+			if (Array.isArray(options.pin)) stream.push(...options.pin);
+			return session;
+		},
+		async restoreSession(path, { policy }) {
+			const saved = await readFile(path, "utf8");
+			if (policy !== undefined && formatPolicy(policy) !== saved) throw new TokError("lm", "another policy");
+			return createFakeSession(stream, []);
+		},
+		async negativeLogLikelihoods(ids, { from = 1 }) {
+			return new Float32Array(ids.length - from).fill(Math.log(2));
+		},
+		async dispose() {
+			model.disposed = true;
+		},
+		[Symbol.asyncDispose]: () => model.dispose(),
+	};
+	return model;
+}
+
+function createFakeSession(stream: number[], policy: Policy): Session {
+	let length = 0;
+	const push = (id: number): void => {
+		stream.push(id);
+		length++;
+	};
+	async function* generate({
+		maxTokens = Infinity,
+		signal,
+		ignoreEndOfText = false,
+	}: GenerateOptions = {}): AsyncGenerator<GeneratedToken, GenerationResult> {
+		for (let tokens = 0; ; tokens++) {
+			if (signal?.aborted) return { finishReason: "abort", tokens };
+			if (tokens >= maxTokens) return { finishReason: "length", tokens };
+			const ends = tokens === 6 && !ignoreEndOfText;
+			const id = ends ? end : ((stream.at(-1) ?? 0) + 1) % 256;
+			push(id);
+			await new Promise((done) => setImmediate(done));
+			yield { id, text: ends ? "" : String.fromCharCode(id) };
+			if (ends) return { finishReason: "stop", tokens: tokens + 1 };
+		}
+	}
+	const session: Session = {
+		policy,
+		positions: "in-cache",
+		get stats() {
+			return { length, retained: Math.min(length, 8), evicted: Math.max(0, length - 8), bytes: 64 };
+		},
+		async append(input) {
+			for (const id of input) push(Number(id));
+		},
+		generate,
+		rewind: () => undefined,
+		fork: () => session,
+		save: (path) => writeFile(path, formatPolicy(policy)),
+		dispose: () => undefined,
+		[Symbol.dispose]: () => undefined,
+	};
+	return session;
+}
+
+export function fakeTokenizer(): Tokenizer {
+	const names = new Map([
+		["<b>", begin],
+		["<e>", end],
+	]);
+	const encode: Tokenizer["encode"] = (text, { parseSpecial = false } = {}) =>
+		text
+			.split(/(<[be]>)/)
+			.flatMap((part) =>
+				parseSpecial ? (names.get(part) ?? [...Buffer.from(part)]) : [...Buffer.from(part)],
+			);
+	const tokenText = (id: number): string =>
+		[...names].find(([, known]) => known === id)?.[0] ?? String.fromCharCode(id);
+	return {
+		vocabularySize: 258,
+		bosId: begin,
+		eosId: end,
+		endOfTextIds: new Set([end]),
+		encode,
+		*encodeChunks(text, options) {
+			yield encode(text, options);
+		},
+		decode: (ids) => Array.from(ids, tokenText).join(""),
+		createDetokenizer: () => ({ push: tokenText, flush: () => "" }),
+		tokenText,
+		tokenBytes: (id) => Buffer.from(tokenText(id)),
+		tokenId: (token) => names.get(token),
+		isSpecial: (id) => id >= begin,
+	};
+}
+
+/** `<b>role:content<e>` per message. */
+const chatTemplate: ChatTemplate = {
+	source: "fake",
+	assistantEnd: "<e>|",
+	render: (messages, { addGenerationPrompt = true } = {}) =>
+		messages.map(({ role, content }) => `<b>${role[0]}:${content}<e>|`).join("") +
+		(addGenerationPrompt ? "<b>a:" : ""),
+	renderNext: (_, next) => ({ text: chatTemplate.render(next), continues: true }),
+};

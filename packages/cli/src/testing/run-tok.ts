@@ -1,0 +1,76 @@
+/** Runs the command in-process on captured streams, for tests. */
+import { PassThrough, Readable } from "node:stream";
+import type { Io, Services } from "../io.ts";
+import { run } from "../run.ts";
+import { type FakeModel, fakeModel, fakeTokenizer } from "./fake-model.ts";
+
+export interface Outcome {
+	readonly code: number;
+	readonly stdout: string;
+	readonly stderr: string;
+	readonly model: FakeModel;
+	/** Models that were loaded. */
+	readonly loaded: readonly string[];
+}
+
+export interface TokOptions {
+	readonly stdin?: string | Uint8Array;
+	/** Abort after this many writes to standard output. */
+	readonly abortAfter?: number;
+	readonly tty?: { readonly columns: number; readonly rows: number };
+	readonly env?: Readonly<Record<string, string>>;
+}
+
+export async function tok(argv: readonly string[], options: TokOptions = {}): Promise<Outcome> {
+	const controller = new AbortController();
+	let writes = 0;
+	const stdout = capture(options.tty, () => {
+		if (++writes === options.abortAfter) controller.abort(new DOMException("Interrupted", "AbortError"));
+	});
+	const stderr = capture(undefined);
+	const model = fakeModel();
+	const loaded: string[] = [];
+	const io: Io = {
+		stdin: Readable.from(options.stdin === undefined ? [] : [Buffer.from(options.stdin)]),
+		stdout,
+		stderr,
+		env: options.env ?? {},
+		signal: controller.signal,
+		intercept: () => () => undefined,
+	};
+	const code = await run(argv, io, fakeServices(model, loaded));
+	return { code, stdout: stdout.text(), stderr: stderr.text(), model, loaded };
+}
+
+function fakeServices(model: FakeModel, loaded: string[]): Services {
+	return {
+		resolveModel: async (name) => ({ name, path: import.meta.filename, format: "gguf" }),
+		// Nothing of a runtime is used by the fake model.
+		createRuntime: async () =>
+			({ dispose: async () => undefined }) as Awaited<ReturnType<Services["createRuntime"]>>,
+		async loadModel(name) {
+			loaded.push(name);
+			return model;
+		},
+		async loadTokenizer(name) {
+			loaded.push(name);
+			return fakeTokenizer();
+		},
+		async inspectModel(name, options) {
+			const { inspectModel } = await import("@tok/lm");
+			return inspectModel(name, options);
+		},
+	};
+}
+
+function capture(tty: TokOptions["tty"], onWrite: () => void = () => undefined) {
+	const pieces: Buffer[] = [];
+	const stream = new PassThrough();
+	stream.on("data", (piece: Buffer) => {
+		pieces.push(piece);
+		onWrite();
+	});
+	return Object.assign(stream, tty && { isTTY: true, ...tty }, {
+		text: () => Buffer.concat(pieces).toString(),
+	});
+}
