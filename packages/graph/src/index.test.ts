@@ -59,6 +59,7 @@ test("the exports are these", () => {
 		  "relu",
 		  "reshape",
 		  "rotaryEmbedding",
+		  "round",
 		  "scatterElements",
 		  "scatterND",
 		  "shapeOf",

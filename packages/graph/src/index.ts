@@ -16,6 +16,7 @@ export {
 	neg,
 	pow,
 	relu,
+	round,
 	sigmoid,
 	sin,
 	sqrt,

@@ -3,6 +3,7 @@
  * https://onnx.ai/onnx/operators – Add, Sub, Mul, Div, Pow, Min, Max, Neg, Abs, Sqrt, Exp, Log, Tanh, Sigmoid, Erf.
  */
 import { broadcastShapes, formatShape } from "../dimension.ts";
+import { GraphError } from "../errors.ts";
 import type { DType, Float, Index, Numeric, Operand, Shape, Value } from "../types.ts";
 import { emit, lift, requireDType, sameDType } from "./emit.ts";
 
@@ -22,7 +23,7 @@ export function operands<D extends DType>(
 	b: Operand<D>,
 ): { readonly a: Value<D>; readonly b: Value<D>; readonly shape: Shape } {
 	const anchor = typeof a === "number" ? b : a;
-	if (typeof anchor === "number") throw new TypeError(`internal: ${op} of two numbers`);
+	if (typeof anchor === "number") throw new GraphError(`internal: ${op} of two numbers`);
 	const pair = [lift(anchor.graph, anchor.dtype, a), lift(anchor.graph, anchor.dtype, b)] as const;
 	sameDType(op, pair);
 	const shape = broadcastShapes(pair[0].shape, pair[1].shape);
@@ -83,6 +84,8 @@ export const abs: Elementwise<Numeric> = elementwise(
 	"uint8",
 	"int8",
 );
+/** The nearest integer, halves to the even one. */
+export const round: Elementwise<Float> = elementwise("Round", "float32", "float16");
 /** √x. */
 export const sqrt: Elementwise<Float> = elementwise("Sqrt", "float32", "float16");
 /** eˣ. */

@@ -4,6 +4,7 @@
  * in com.microsoft (onnxruntime, docs/ContribOperators.md).
  */
 import { formatShape, sameShape } from "../dimension.ts";
+import { GraphError } from "../errors.ts";
 import type { Float, Value } from "../types.ts";
 import { axisOf, describe, emit, emitAll, requireDType, requireShape, sameDType } from "./emit.ts";
 
@@ -77,7 +78,7 @@ export function skipSimplifiedLayerNormalization<D extends Float>(
 		[x, undefined, undefined, x],
 		{ domain: "com.microsoft", attributes: { epsilon: { float: epsilon } } },
 	);
-	if (output === undefined || sum === undefined) throw new TypeError(`internal: ${op} without its outputs`);
+	if (output === undefined || sum === undefined) throw new GraphError(`internal: ${op} without its outputs`);
 	return { output, sum };
 }
 

@@ -13,6 +13,7 @@ import {
 	productOf,
 	subtractDims,
 } from "../dimension.ts";
+import { GraphError } from "../errors.ts";
 import type { Dim, DType, Shape, Value } from "../types.ts";
 import { axesOf, axisOf, describe, emit, emitAll, sameDType } from "./emit.ts";
 import { shapeTensor } from "./lengths.ts";
@@ -113,7 +114,7 @@ export function expand<D extends DType>(x: Value<D>, shape: Shape): Value<D> {
 /** Joins values along an axis; every other dimension is equal. */
 export function concat<D extends DType>(values: readonly Value<D>[], axis: number): Value<D> {
 	const [first, ...rest] = values;
-	if (first === undefined) throw new TypeError("[tok/graph] Concat: expected at least one value, got none");
+	if (first === undefined) throw new GraphError("Concat: expected at least one value, got none");
 	sameDType("Concat", values);
 	const along = axisOf(first, axis, "Concat");
 	const fits = (value: Value): boolean =>

@@ -60,11 +60,13 @@ const arithmetic = binary.flatMap(([name, op, f]) => [
 const unary: readonly (readonly [string, (x: Value<"float32">) => Value, (x: number) => number])[] = [
 	["neg", ops.neg, (x) => -x],
 	["abs", ops.abs, Math.abs],
+	["round", ops.round, (x) => Math.round(x)],
 	["sqrt", ops.sqrt, Math.sqrt],
 	["exp", ops.exp, Math.exp],
 	["log", ops.log, Math.log],
 	["sin", ops.sin, Math.sin],
 	["cos", ops.cos, Math.cos],
+	["round", ops.round, Math.round],
 	["tanh", ops.tanh, Math.tanh],
 	["relu", ops.relu, (x) => Math.max(x, 0)],
 	["sigmoid", ops.sigmoid, (x) => 1 / (1 + Math.exp(-x))],
@@ -115,6 +117,7 @@ const halfUnary: readonly (readonly [string, (x: Value<"float16">) => Value])[] 
 	["sqrt", ops.sqrt],
 	["exp", ops.exp],
 	["log", ops.log],
+	["round", ops.round],
 	["tanh", ops.tanh],
 	["relu", ops.relu],
 	["sigmoid", ops.sigmoid],
@@ -166,6 +169,15 @@ const logic = [
 	),
 ];
 
+const ties = define(
+	"round sends ties to the even integer",
+	{ x: ["int64", ["tokens"], [-4, 4]] },
+	({ x }) => ops.round(ops.add(ops.cast(x, "float32"), 0.5)),
+	({ x }) =>
+		(i) =>
+			x.at(i) + (Math.abs(x.at(i)) % 2),
+);
+
 const gelus = [
 	define(
 		"fastGelu and SiLU",
@@ -192,4 +204,5 @@ export const elementwiseCases: readonly OperatorCase[] = [
 	...comparisons,
 	...logic,
 	...gelus,
+	ties,
 ];
