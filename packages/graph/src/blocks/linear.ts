@@ -2,9 +2,12 @@
  * A linear layer over rows, with its weight in float32 or quantised in blocks.
  * Weights lie as [out, in], as checkpoints store them.
  */
+import { abs, add, div, max, mul, round, sub } from "../ops/arithmetic.ts";
 import { gemm } from "../ops/matmul.ts";
 import { matMulNBits } from "../ops/quantised.ts";
-import type { Value } from "../types.ts";
+import { reduceMax } from "../ops/reduction.ts";
+import { concat, reshape, split } from "../ops/shape.ts";
+import type { Dim, Value } from "../types.ts";
 
 export type LinearWeight = DenseWeight | BlockWeight;
 
@@ -35,4 +38,24 @@ export function linear(x: Value<"float32">, weight: LinearWeight): Value<"float3
 		accuracyLevel: 4,
 		...(bias === undefined ? {} : { bias }),
 	});
+}
+
+/**
+ * As `linear`, with block weights meeting activations in two 8-bit terms: what rounding to 8 bits leaves over is
+ * rounded once more and multiplied too. Nearly float32's accuracy for twice the rows.
+ */
+export function preciseLinear(x: Value<"float32">, weight: LinearWeight): Value<"float32"> {
+	if (weight.kind === "dense") return linear(x, weight);
+	const [rows, width] = x.shape as [Dim, number];
+	const blocks = reshape(x, [0, width / weight.blockSize, weight.blockSize]);
+	// As MatMulNBits rounds: to 127ths of a block's largest magnitude.
+	const step = max(mul(reduceMax(abs(blocks), [-1], { keepDims: true }), 1 / 127), 1e-30);
+	const coarse = reshape(mul(round(div(blocks, step)), step), [0, width]);
+	const { bias, ...unbiased } = weight;
+	const [first, second] = split(linear(concat([coarse, sub(x, coarse)], 0), unbiased), [rows, rows], 0) as [
+		Value<"float32">,
+		Value<"float32">,
+	];
+	const product = add(first, second);
+	return bias === undefined ? product : add(product, bias);
 }

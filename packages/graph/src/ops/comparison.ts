@@ -52,7 +52,7 @@ export function not(x: Value<"bool">): Value<"bool"> {
 export type Selectable = Exclude<DType, "int8" | "bool">;
 
 /** `a` where the condition holds, `b` elsewhere; all three broadcast. One of a and b may be a number. */
-export function where<D extends DType>(
+export function where<D extends Selectable>(
 	condition: Value<"bool">,
 	a: Value<D>,
 	b: Operand<NoInfer<D>>,

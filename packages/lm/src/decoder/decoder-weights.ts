@@ -152,13 +152,13 @@ export class DecoderWeights {
 	}
 
 	#blocks(label: string, matrices: readonly StoredMatrix[], bias: Value<"float32"> | undefined): LinearWeight {
-		const { bits, codes, scales, rows, columns } = quantizeMatrices(this.#stored.file, matrices);
+		const { codes, scales, rows, columns } = quantizeMatrices(this.#stored.file, matrices);
 		const blocks = Math.ceil(columns / BLOCK);
 		return {
 			kind: "blocks",
-			bits,
+			bits: 8,
 			blockSize: BLOCK,
-			codes: this.#constant(label, codes, [rows, blocks, (BLOCK * bits) / 8], "uint8"),
+			codes: this.#constant(label, codes, [rows, blocks, BLOCK], "uint8"),
 			scales: this.#constant(`${label}.scales`, scales, [rows, blocks], "float32"),
 			bias,
 		};
