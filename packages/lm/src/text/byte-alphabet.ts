@@ -7,8 +7,8 @@
 const isPrintable = (byte: number): boolean =>
 	(byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);
 
-/** [256], character of each byte. */
-const characters: readonly string[] = (() => {
+/** [256], the character of each byte. */
+export const byteAlphabet: readonly string[] = (() => {
 	let next = 0x100;
 	return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(isPrintable(byte) ? byte : next++));
 })();
@@ -16,7 +16,7 @@ const characters: readonly string[] = (() => {
 /** Indexed by code unit; 256 marks a character that is outside the alphabet. */
 const bytes: Uint16Array = (() => {
 	const table = new Uint16Array(0x100 + 68).fill(256);
-	for (const [byte, character] of characters.entries()) table[character.charCodeAt(0)] = byte;
+	for (const [byte, character] of byteAlphabet.entries()) table[character.charCodeAt(0)] = byte;
 	return table;
 })();
 
@@ -25,7 +25,7 @@ const utf8 = new TextEncoder();
 /** The UTF-8 bytes of a text, one character each. */
 export function toByteAlphabet(text: string): string {
 	let result = "";
-	for (const byte of utf8.encode(text)) result += characters[byte];
+	for (const byte of utf8.encode(text)) result += byteAlphabet[byte];
 	return result;
 }
 

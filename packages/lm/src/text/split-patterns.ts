@@ -80,20 +80,33 @@ export const preTokenizers: ReadonlyMap<string, PreTokenizerFacts> = new Map([
 	...facts(["default"], llamaDefault),
 ]);
 
-/** The same patterns as tokenizer.json files spell them. */
-const spellings = [
-	"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-	"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+/** Patterns that cut before a space between two letters; the last ones as tokenizer.json files spell them. */
+export const wordPatterns: ReadonlySet<string> = new Set([
+	gpt2Pattern,
+	...["\\p{N}", "\\p{N}{1,3}"].flatMap((numbers) => [
+		cl100k(numbers),
+		cl100k(numbers).replace(anyCaseContraction, "(?i:'s|'t|'re|'ve|'m|'ll|'d)"),
+	]),
+	o200k("", "\\p{N}"),
+	o200k(`(?:${anyCaseContraction})?`, "\\p{N}{1,3}"),
 	o200k("(?i:'s|'t|'re|'ve|'m|'ll|'d)?", "\\p{N}{1,3}"),
-	"[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+",
+	...[deepseek3[2], deepseekCoder[1], bloom[0]].flatMap((pattern = "") => [
+		pattern,
+		pattern.replaceAll("\\r", "\r").replaceAll("\\n", "\n"),
+	]),
+]);
+
+/** Patterns that match no text with a space between two letters in it, and so never reach across. */
+const partPatterns: ReadonlySet<string> = new Set([
+	...[...preTokenizers.values()].flatMap((entry) => entry.splits.map((split) => split.pattern)),
 	"[\r\n]",
-];
+]);
 
 /**
- * Patterns of which no match reaches over the place between a letter and a single space before a letter, and which
- * look neither back nor further ahead than the white space they match. A text may be cut there without a change.
+ * Whether a text may be cut before a single space between two letters without changing a word: some pattern cuts there
+ * anyway, none reaches across, and none looks back, or ahead beyond the white space that it matches.
  */
-export const cuttablePatterns: ReadonlySet<string> = new Set([
-	...[...preTokenizers.values()].flatMap((entry) => entry.splits.map((split) => split.pattern)),
-	...spellings,
-]);
+export function cutsBetweenWords(splits: readonly Split[]): boolean {
+	const known = splits.every(({ pattern }) => wordPatterns.has(pattern) || partPatterns.has(pattern));
+	return known && splits.some(({ pattern }) => wordPatterns.has(pattern));
+}

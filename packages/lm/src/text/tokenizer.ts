@@ -131,7 +131,7 @@ class BpeTokenizer implements Tokenizer {
 
 	createDetokenizer(options: DetokenizerOptions = {}): Detokenizer {
 		const { skipSpecialTokens = false, continued = false } = options;
-		const isSkipped = (id: number) => skipSpecialTokens && this.#specialIds.has(checkId(id));
+		const isSkipped = (id: number) => this.#specialIds.has(checkId(id)) && skipSpecialTokens;
 		return createDetokenizer(this.#bytes, isSkipped, this.#definition.stripLeadingSpace && !continued);
 	}
 

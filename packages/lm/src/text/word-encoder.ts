@@ -6,30 +6,32 @@
  */
 import { BPE, SequenceNormalizer, SequencePreTokenizer } from "@huggingface/tokenizers";
 import { toByteAlphabet } from "./byte-alphabet.ts";
-import { cuttablePatterns } from "./split-patterns.ts";
+import { cutsBetweenWords } from "./split-patterns.ts";
 import { sentencePieceSpace, type TokenizerDefinition } from "./tokenizer-definition.ts";
 
-/** UTF-16 units after which a piece ends at the next place where a cut is allowed. */
-const pieceLength = 65_536;
 const rememberedWords = 65_536;
 const longestRememberedWord = 64;
 
-/** A letter before a single space before a letter; see `cuttablePatterns`. */
+/** A letter before a single space before a letter; see `cutsBetweenWords`. */
 const betweenWords = /\p{L}(?= \p{L})/gu;
 
 export class WordEncoder {
 	readonly #definition: TokenizerDefinition;
 	readonly #normalizer: SequenceNormalizer | undefined;
 	readonly #bpe: BPE;
+	/** The words of a normalised text. */
 	readonly #words: (piece: string) => readonly string[];
+	readonly #pieceLength: number;
 	/** Matches the character before a place where a text may be cut. Undefined: nowhere. */
 	readonly #cut: RegExp | undefined;
 	readonly #specialIds: ReadonlySet<number>;
 	readonly #unknownId: number | undefined;
 	readonly #remembered: Map<string, readonly number[]> = new Map();
 
-	constructor(definition: TokenizerDefinition) {
+	/** `pieceLength`: UTF-16 units after which a piece ends at the next place where a cut is allowed. */
+	constructor(definition: TokenizerDefinition, pieceLength = 65_536) {
 		this.#definition = definition;
+		this.#pieceLength = pieceLength;
 		const { normalizers, words } = definition;
 		this.#normalizer =
 			normalizers.length > 0 ? new SequenceNormalizer({ type: "Sequence", normalizers }) : undefined;
@@ -59,9 +61,7 @@ export class WordEncoder {
 				})),
 			});
 			this.#words = (piece) => splitter.pre_tokenize(piece);
-			this.#cut = words.splits.every(({ pattern }) => cuttablePatterns.has(pattern))
-				? betweenWords
-				: undefined;
+			this.#cut = cutsBetweenWords(words.splits) ? betweenWords : undefined;
 		} else {
 			const joined = charactersBeforeSpace(definition);
 			if (joined === undefined) {
@@ -85,6 +85,11 @@ export class WordEncoder {
 		}
 	}
 
+	/** The words of a section, as they are merged. */
+	words(section: string, first: boolean): readonly string[] {
+		return this.#words(this.#prepare(section, first));
+	}
+
 	#prepare(section: string, first: boolean): string {
 		const { words } = this.#definition;
 		let text = this.#normalizer?.normalize(section) ?? section;
@@ -96,8 +101,8 @@ export class WordEncoder {
 
 	*#pieces(text: string): Generator<string> {
 		let start = 0;
-		while (this.#cut !== undefined && text.length - start > pieceLength) {
-			this.#cut.lastIndex = start + pieceLength;
+		while (this.#cut !== undefined && text.length - start > this.#pieceLength) {
+			this.#cut.lastIndex = start + this.#pieceLength;
 			const match = this.#cut.exec(text);
 			if (match === null) break;
 			const end = match.index + match[0].length;
