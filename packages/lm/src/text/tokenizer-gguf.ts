@@ -120,29 +120,31 @@ function addedTokensOf(
 }
 
 /**
- * Every way to put a token together from two shorter ones, highest score first; equal scores are the ways to make one
- * token, longer left part first.
+ * Every way to put a token together from two shorter ones: tokens with the highest score first, and of one token's ways
+ * the longest left part first.
  */
 function mergesFromScores(
 	tokens: readonly string[],
 	types: readonly number[],
 	scores: readonly number[],
 ): [string, string][] {
-	const normal = new Set(tokens.filter((_, id) => types[id] === tokenType.normal));
-	const isPart = (part: string) => normal.has(part) || [...part].length === 1;
-	const merges: { pair: [string, string]; score: number }[] = [];
-	for (const [id, token] of tokens.entries()) {
-		if (types[id] !== tokenType.normal) continue;
-		const characters = [...token];
-		let left = "";
-		for (const character of characters.slice(0, -1)) {
-			left += character;
-			const right = token.slice(left.length);
-			if (isPart(left) && isPart(right)) merges.push({ pair: [left, right], score: scores[id] ?? 0 });
+	const ids = [...tokens.keys()].filter((id) => types[id] === tokenType.normal);
+	ids.sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0));
+	const normal = new Set(ids.map((id) => tokens[id]));
+	const isCharacter = (part: string) => part.length === ((part.codePointAt(0) ?? 0) > 0xffff ? 2 : 1);
+	const isPart = (part: string) => isCharacter(part) || normal.has(part);
+	const merges: [string, string][] = [];
+	for (const id of ids) {
+		const token = tokens[id] ?? "";
+		for (let at = token.length - 1; at > 0; at--) {
+			// Between the halves of a surrogate pair there is no place to divide.
+			if ((token.codePointAt(at - 1) ?? 0) > 0xffff) continue;
+			const left = token.slice(0, at);
+			const right = token.slice(at);
+			if (isPart(left) && isPart(right)) merges.push([left, right]);
 		}
 	}
-	merges.sort((a, b) => b.score - a.score || b.pair[0].length - a.pair[0].length);
-	return merges.map(({ pair }) => pair);
+	return merges;
 }
 
 /** "Ġt he": the first space after the first character divides. */
