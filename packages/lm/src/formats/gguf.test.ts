@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { gguf as parseWithHuggingface } from "@huggingface/gguf";
 import { TokError } from "@tok/runtime";
 import { afterAll, describe, expect, test } from "vitest";
+import { realModelPath, realModelReason } from "../testing/real-model.ts";
 import { type ByteSource, memorySource } from "./byte-source.ts";
 import { type GgufFile, openGguf, readGguf } from "./gguf.ts";
 import type { GgufValue } from "./gguf-values.ts";
@@ -167,9 +168,8 @@ describe("agrees with @huggingface/gguf", () => {
 	});
 
 	test("on a real model", async ({ skip }) => {
-		const models = process.env.TOK_MODELS;
-		skip(models === undefined, "needs TOK_MODELS, the folder with smollm2-135m-instruct-q4_1 in it");
-		const path = join(models as string, "smollm2-135m-instruct-q4_1/SmolLM2-135M-Instruct.Q4_1.gguf");
+		const path = realModelPath() ?? "";
+		skip(path === "", realModelReason);
 		using file = openGguf(path);
 		await expectAgreement(file, path);
 		expect(file.tensors.size).toBe(272);
