@@ -28,5 +28,5 @@ export function definitionOf(command: Command): CommandDef {
 export async function renderHelp(command: Command): Promise<string> {
 	const usage = await renderUsage(definitionOf(command), { meta: { name: "tok" } });
 	const examples = command.examples.map(([line, meaning]) => `  ${line}\n      ${meaning}`);
-	return `${usage.trimEnd()}\n\nEXAMPLES\n\n${examples.join("\n")}\n`;
+	return `${usage.replace(/ +$/gm, "").trimEnd()}\n\nEXAMPLES\n\n${examples.join("\n")}\n`;
 }

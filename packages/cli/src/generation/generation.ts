@@ -60,7 +60,8 @@ export async function runGeneration(
 			}
 			last = performance.now();
 			if (tokens++ === 0) first = last;
-			await view.token(step.value);
+			// After Ctrl-C nothing more is written, even if a token was under way.
+			if (!signal.aborted) await view.token(step.value);
 		}
 	} catch (error) {
 		if (!signal.aborted) throw error;
