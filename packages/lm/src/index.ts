@@ -1,6 +1,7 @@
 export { TokError } from "@tok/runtime";
 export { inspectModel, type ModelReport, type PolicyCost } from "./inspect-model.ts";
-export { loadTokenizer } from "./load-text.ts";
+export { loadModel } from "./load-model.ts";
+export { loadTokenizer } from "./load-tokenizer.ts";
 export type {
 	AppendOptions,
 	FinishReason,
@@ -22,6 +23,7 @@ export { cacheFolder } from "./resolve/cache-folder.ts";
 export { type KnownModel, knownModels } from "./resolve/known-models.ts";
 export type { ModelFormat } from "./resolve/local-model.ts";
 export { type ResolvedModel, type ResolveOptions, resolveModel } from "./resolve/resolve-model.ts";
+export type { Sampling } from "./sampling/sampling.ts";
 export type { ChatMessage, ChatTemplate, NextTurns, RenderOptions } from "./text/chat-template.ts";
 export type { Detokenizer, DetokenizerOptions } from "./text/detokenizer.ts";
 export type { DecodeOptions, EncodeOptions, Tokenizer } from "./text/tokenizer.ts";

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { parsePolicy } from "@tok/kv-cache";
 import { describe, expect, test } from "vitest";
 import { inspectModel } from "./inspect-model.ts";
-import { loadTokenizer } from "./load-text.ts";
+import { loadTokenizer } from "./load-tokenizer.ts";
 import { realModelPath, realModelReason } from "./testing/real-model.ts";
 
 const tiny = fileURLToPath(new URL("../../../goldens/lm-tiny/llama", import.meta.url));

@@ -3,8 +3,8 @@ import { formatPolicy, type Policy } from "@tok/kv-cache";
 import { TokError } from "@tok/runtime";
 import type { DecoderConfig } from "./decoder/decoder-config.ts";
 import type { TensorFile } from "./formats/tensor-file.ts";
-import { type ModelText, readModelText } from "./load-text.ts";
-import { openGgufDecoder, openTransformersDecoder } from "./open-decoder.ts";
+import type { OpenDecoder } from "./open-decoder.ts";
+import { type ModelText, openDecoder, openText } from "./open-model.ts";
 import { type ResolvedModel, type ResolveOptions, resolveModel } from "./resolve/resolve-model.ts";
 
 export interface ModelReport {
@@ -56,10 +56,10 @@ export async function inspectModel(
 	{ policy, ...options }: ResolveOptions & { readonly policy?: Policy } = {},
 ): Promise<ModelReport> {
 	const found = await resolveModel(name, options);
-	const { file, config } =
-		found.format === "gguf" ? openGgufDecoder(found.path) : openTransformersDecoder(found.path);
+	const decoder = openDecoder(found);
+	const { file, config } = decoder;
 	try {
-		const text = await textOrProblem(found, file);
+		const text = await textOrProblem(found, decoder);
 		return {
 			name,
 			path: found.path,
@@ -105,9 +105,9 @@ function tensorsOf(file: TensorFile) {
 	return { parameters, bytes, tensors: [...byType.values()].sort((a, b) => b.bytes - a.bytes) };
 }
 
-async function textOrProblem(found: ResolvedModel, file: TensorFile): Promise<ModelText | string> {
+async function textOrProblem(found: ResolvedModel, decoder: OpenDecoder): Promise<ModelText | string> {
 	try {
-		return await readModelText(found, file.metadata);
+		return await openText(found, decoder);
 	} catch (error) {
 		if (TokError.isInstance(error)) return (error as Error).message;
 		throw error;

@@ -23,7 +23,10 @@ export function openGgufDecoder(path: string): OpenDecoder {
 	return closingOnError(openTensorFile(path), (file) => {
 		const name = file.metadata.get("general.architecture");
 		if (typeof name !== "string")
-			throw new TokError("lm", `${path}: expected general.architecture in the metadata, got none. The file is no model.`);
+			throw new TokError(
+				"lm",
+				`${path}: expected general.architecture in the metadata, got none. The file is no model.`,
+			);
 		const architecture = architectureByGgufName(name, path);
 		const { gguf } = architecture;
 		const stored = { ...configFromGguf(file.metadata, name), ...ropeFactors(file) };
@@ -45,7 +48,10 @@ export function openTransformersDecoder(folder: string): OpenDecoder {
 	const record = readConfig(path);
 	const type = record["model_type"];
 	if (typeof type !== "string")
-		throw new TokError("lm", `${path}: expected model_type, got ${JSON.stringify(type)}. The file is no model configuration.`);
+		throw new TokError(
+			"lm",
+			`${path}: expected model_type, got ${JSON.stringify(type)}. The file is no model configuration.`,
+		);
 	const architecture = architectureByModelType(type, path);
 	const config = decoderConfig(architecture, new ConfigReader(record, path));
 	const file = openTensorFile(folder);
@@ -62,7 +68,9 @@ function readConfig(path: string): ConfigRecord {
 			return typeof text === "object" && text !== null ? (text as ConfigRecord) : record;
 		}
 	} catch (cause) {
-		throw new TokError("lm", `${path}: expected a readable config.json: ${(cause as Error).message}`, { cause });
+		throw new TokError("lm", `${path}: expected a readable config.json: ${(cause as Error).message}`, {
+			cause,
+		});
 	}
 	throw new TokError("lm", `${path}: expected a JSON object, got another value. Download the file again.`);
 }

@@ -44,5 +44,8 @@ export function architectureByGgufName(ggufName: string, source: string): Archit
 function found(architecture: Architecture | undefined, name: string, source: string): Architecture {
 	if (architecture !== undefined) return architecture;
 	const known = architectures.map((known) => known.name).join(", ");
-	throw new TokError("lm", `${source}: expected an architecture among ${known}, got ${JSON.stringify(name)}.`);
+	throw new TokError(
+		"lm",
+		`${source}: expected an architecture among ${known}, got ${JSON.stringify(name)}.`,
+	);
 }

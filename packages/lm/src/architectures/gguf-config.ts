@@ -31,7 +31,8 @@ export function configFromGguf(metadata: Metadata, prefix: string): ConfigRecord
 		if (value !== undefined) config[field] = value;
 	}
 	const tokens = metadata.get("tokenizer.ggml.tokens");
-	config["vocab_size"] = number(metadata.get(`${prefix}.vocab_size`)) ?? (Array.isArray(tokens) ? tokens.length : 0);
+	config["vocab_size"] =
+		number(metadata.get(`${prefix}.vocab_size`)) ?? (Array.isArray(tokens) ? tokens.length : 0);
 	config["head_dim"] ??= Number(config["hidden_size"]) / Number(config["num_attention_heads"]);
 	const rotaryDim = number(metadata.get(`${prefix}.rope.dimension_count`));
 	if (rotaryDim !== undefined) config["partial_rotary_factor"] = rotaryDim / Number(config["head_dim"]);
@@ -58,7 +59,8 @@ function ropeScaling(metadata: Metadata, prefix: string): ConfigRecord | undefin
 
 function number(value: MetadataValue | undefined): number | undefined {
 	// Some models give one number per layer; tok reads those whose layers agree.
-	if (Array.isArray(value) && value.length > 0 && value.every((item) => item === value[0])) return number(value[0]);
+	if (Array.isArray(value) && value.length > 0 && value.every((item) => item === value[0]))
+		return number(value[0]);
 	if (typeof value === "bigint") return Number(value);
 	return typeof value === "number" ? value : undefined;
 }

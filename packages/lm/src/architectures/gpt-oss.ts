@@ -10,7 +10,10 @@ export const gptOss: Architecture = {
 	name: "gpt_oss",
 	gguf: { name: "gpt-oss", pairing: "half" },
 	norms: preNorms,
-	experts: (config) => ({ count: config.count("num_local_experts"), active: config.count("num_experts_per_tok") }),
+	experts: (config) => ({
+		count: config.count("num_local_experts"),
+		active: config.count("num_experts_per_tok"),
+	}),
 	layers: (config) => ({
 		ropes: [rope(config)],
 		layers: windows(config, (layer) => layer % 2 === 0).map((kind) => ({ ...kind, rope: 0 })),

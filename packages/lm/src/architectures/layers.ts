@@ -14,7 +14,10 @@ export function uniformLayers(config: ConfigReader): LayerKinds {
 export function slidingLayers(config: ConfigReader): LayerKinds {
 	const window = config.optionalCount("sliding_window");
 	const layer: LayerKind = window === undefined ? { rope: 0 } : { rope: 0, window };
-	return { ropes: [rope(config)], layers: Array.from({ length: config.count("num_hidden_layers") }, () => layer) };
+	return {
+		ropes: [rope(config)],
+		layers: Array.from({ length: config.count("num_hidden_layers") }, () => layer),
+	};
 }
 
 /** Per layer, { window } when `layer_types` says so; `isSliding` stands in where the list is missing. */

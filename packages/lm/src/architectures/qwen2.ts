@@ -1,7 +1,7 @@
 /** Qwen2 and Qwen2.5 (arXiv 2407.10671): Llama with biases on query, key and value, and windows on some layers. */
 import type { Architecture } from "./architecture.ts";
 import type { ConfigReader } from "./config-reader.ts";
-import { rope, uniformLayers, windows } from "./layers.ts";
+import { rope, type uniformLayers, windows } from "./layers.ts";
 import { preNorms } from "./llama.ts";
 
 export const qwen2: Architecture = {

@@ -16,7 +16,9 @@ export const smollm3: Architecture = {
 		return {
 			ropes: [rope(config)],
 			layers: windows(config).map((kind, layer) =>
-				(rotates === undefined ? (layer + 1) % interval !== 0 : rotates[layer] === 1) ? { ...kind, rope: 0 } : kind,
+				(rotates === undefined ? (layer + 1) % interval !== 0 : rotates[layer] === 1)
+					? { ...kind, rope: 0 }
+					: kind,
 			),
 		};
 	},

@@ -2,7 +2,15 @@
  * A decoder reading one stream: the plan, the graph and the cache's tensors, in step. It reads tokens and returns
  * logits, and knows no text, no sampling and no files.
  */
-import { type CacheSnapshot, createCache, type KvCache, type Plan, type Policy, type Positions, restoreCache } from "@tok/kv-cache";
+import {
+	type CacheSnapshot,
+	createCache,
+	type KvCache,
+	type Plan,
+	type Policy,
+	type Positions,
+	restoreCache,
+} from "@tok/kv-cache";
 import { type KvStore, TokError } from "@tok/runtime";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import { LOGITS } from "./decoder-inputs.ts";

@@ -70,7 +70,11 @@ export class DecoderWeights {
 
 	attentionOutput(layer: number): LinearWeight {
 		const { queryHeads, headDim, hiddenSize } = this.#config;
-		return this.#linear("self_attn.o", [[`layers.${layer}.self_attn.o_proj`, hiddenSize]], queryHeads * headDim);
+		return this.#linear(
+			"self_attn.o",
+			[[`layers.${layer}.self_attn.o_proj`, hiddenSize]],
+			queryHeads * headDim,
+		);
 	}
 
 	/** Norms on queries and keys, of one head's width or of all heads'. */
@@ -90,7 +94,12 @@ export class DecoderWeights {
 		const name = `layers.${layer}.self_attn.sinks`;
 		if (!this.#stored.has(name)) return undefined;
 		const { queryHeads } = this.#config;
-		return this.#constant("self_attn.sinks", this.#stored.tensor(name, [queryHeads]), [queryHeads], "float32");
+		return this.#constant(
+			"self_attn.sinks",
+			this.#stored.tensor(name, [queryHeads]),
+			[queryHeads],
+			"float32",
+		);
 	}
 
 	mlp(layer: number): MlpWeights {
@@ -123,7 +132,13 @@ export class DecoderWeights {
 		// Gate and up take turns in the last dimension.
 		const gateUp = stored.tensor(`${prefix}.experts.gate_up_proj`, [count, hiddenSize, 2 * inner]);
 		const gateUpBias = stored.tensor(`${prefix}.experts.gate_up_proj_bias`, [count, 2 * inner]);
-		const weight = (name: string, data: Float32Array, bias: Float32Array, from: number, to: number): ExpertWeight => ({
+		const weight = (
+			name: string,
+			data: Float32Array,
+			bias: Float32Array,
+			from: number,
+			to: number,
+		): ExpertWeight => ({
 			weight: this.#constant(`mlp.experts.${name}`, data, [count, from, to], "float32"),
 			bias: this.#constant(`mlp.experts.${name}.bias`, bias, [count, 1, to], "float32"),
 		});
@@ -148,10 +163,18 @@ export class DecoderWeights {
 		const bias = this.#bias(label, parts);
 		if (this.#precision === "fast") return this.#blocks(label, matrices, bias);
 		const rows = parts.reduce((sum, [, count]) => sum + count, 0);
-		return { kind: "dense", weight: this.#constant(label, this.#stack(matrices), [rows, columns], "float32"), bias };
+		return {
+			kind: "dense",
+			weight: this.#constant(label, this.#stack(matrices), [rows, columns], "float32"),
+			bias,
+		};
 	}
 
-	#blocks(label: string, matrices: readonly StoredMatrix[], bias: Value<"float32"> | undefined): LinearWeight {
+	#blocks(
+		label: string,
+		matrices: readonly StoredMatrix[],
+		bias: Value<"float32"> | undefined,
+	): LinearWeight {
 		const { codes, scales, rows, columns } = quantizeMatrices(this.#stored.file, matrices);
 		const blocks = Math.ceil(columns / BLOCK);
 		return {

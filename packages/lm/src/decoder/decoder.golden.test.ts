@@ -44,7 +44,10 @@ describe.each(readdirSync(folder))("%s", (name) => {
 				const want = logits.subarray((row * length + from) * vocabulary);
 				for (let i = 0; i < take * vocabulary; i++) {
 					const expected = want[i] as number;
-					worst = Math.max(worst, Math.abs((got[i] as number) - expected) / (ATOL + RTOL * Math.abs(expected)));
+					worst = Math.max(
+						worst,
+						Math.abs((got[i] as number) - expected) / (ATOL + RTOL * Math.abs(expected)),
+					);
 				}
 				from += take;
 			}

@@ -164,7 +164,12 @@ class StepInputs {
 			const slots = `slots.${segment}`;
 			return {
 				key: this.#graph.input(kvNames.key(segment, layer), "float32", ["batch", kvHeads, headDim, slots]),
-				value: this.#graph.input(kvNames.value(segment, layer), "float32", ["batch", kvHeads, slots, headDim]),
+				value: this.#graph.input(kvNames.value(segment, layer), "float32", [
+					"batch",
+					kvHeads,
+					slots,
+					headDim,
+				]),
 				rotation: this.#frames(rope)[segment],
 			};
 		});

@@ -1,0 +1,185 @@
+/** A model in use: the implementation of `Model`. */
+import { formatPolicy, type Policy, parsePolicy, sink } from "@tok/kv-cache";
+import type { Runtime } from "@tok/runtime";
+import { TokError } from "@tok/runtime";
+import { DecoderEngine } from "./decoder/decoder-engine.ts";
+import { checkIds, DecoderState } from "./decoder/decoder-state.ts";
+import type {
+	LikelihoodOptions,
+	Model,
+	ModelInfo,
+	Precision,
+	RestoreOptions,
+	Session,
+	SessionOptions,
+} from "./model.ts";
+import { modelFingerprint } from "./model-fingerprint.ts";
+import type { OpenDecoder } from "./open-decoder.ts";
+import type { ModelText } from "./open-model.ts";
+import { logSoftmaxAt } from "./sampling/logprobs.ts";
+import { DecoderSession } from "./session/session.ts";
+import { openSession } from "./session/session-file.ts";
+import type { SessionModel } from "./session/session-model.ts";
+import type { ChatTemplate } from "./text/chat-template.ts";
+import type { Tokenizer } from "./text/tokenizer.ts";
+
+const CHUNK = 128;
+
+export interface LanguageModelOptions {
+	readonly name: string;
+	readonly decoder: OpenDecoder;
+	readonly text: ModelText;
+	readonly precision: Precision;
+	readonly runtime: Runtime;
+}
+
+export class LanguageModel implements Model, SessionModel {
+	readonly info: ModelInfo;
+	readonly tokenizer: Tokenizer;
+	readonly chatTemplate: ChatTemplate | undefined;
+	readonly engine: DecoderEngine;
+	readonly sessions: Set<Session> = new Set();
+	readonly #decoder: OpenDecoder;
+	#fingerprint: string | undefined;
+
+	constructor({ name, decoder, text, precision, runtime }: LanguageModelOptions) {
+		const { config, weights, pairing } = decoder;
+		this.#decoder = decoder;
+		this.engine = new DecoderEngine({ config, weights, pairing, precision, runtime });
+		this.tokenizer = text.tokenizer;
+		this.chatTemplate = text.chatTemplate;
+		this.info = {
+			name,
+			architecture: config.architecture,
+			layers: config.layers.length,
+			hiddenSize: config.hiddenSize,
+			queryHeads: config.queryHeads,
+			kvHeads: config.kvHeads,
+			headDim: config.headDim,
+			vocabularySize: config.vocabularySize,
+			contextLength: config.contextLength,
+			precision,
+		};
+	}
+
+	cacheBytes(policy: Policy): number {
+		const { layers, kvHeads, headDim } = this.info;
+		return policyEntries(policy) * cacheBytesPerEntry(layers, kvHeads, headDim);
+	}
+
+	createSession({ policy, positions = "in-cache", pin, chunk = CHUNK }: SessionOptions): Session {
+		const pinned = typeof pin === "string" ? this.tokenizer.encode(pin) : (pin ?? []);
+		checkIds(pinned, this.info.vocabularySize);
+		const state = DecoderState.create(this.engine, withPinned(policy, pinned.length), positions);
+		return new DecoderSession(this, state, chunk, { pending: pinned, logits: undefined, sampler: undefined });
+	}
+
+	async restoreSession(path: string, { policy, chunk = CHUNK }: RestoreOptions = {}): Promise<Session> {
+		const saved = openSession(path);
+		try {
+			const { header } = saved;
+			const { precision } = this.info;
+			expectSame(path, "model", this.fingerprint(), header.model, "It was saved with another model.");
+			expectSame(path, "precision", precision, header.precision, `Load the model as ${header.precision}.`);
+			const expected = policy === undefined ? header.policy : formatPolicy(policy);
+			expectSame(path, "policy", expected, header.policy, "Restore it with its own policy.");
+			checkIds([...header.tail, ...header.pending], this.info.vocabularySize);
+			const state = DecoderState.restore(this.engine, parsePolicy(header.policy), header.cache, header.tail);
+			try {
+				expectSame(path, "cache", JSON.stringify(state.store.shape), JSON.stringify(header.shape), "");
+				await state.store.load(saved.cache());
+				return new DecoderSession(this, state, chunk, {
+					pending: header.pending,
+					logits: saved.logits,
+					sampler: header.sampler ?? undefined,
+				});
+			} catch (error) {
+				state.dispose();
+				throw error;
+			}
+		} finally {
+			saved.close();
+		}
+	}
+
+	async negativeLogLikelihoods(ids: ArrayLike<number>, options: LikelihoodOptions): Promise<Float32Array> {
+		const { policy, positions = "in-cache", chunk = CHUNK, from: first = 1, signal, onProgress } = options;
+		const { vocabularySize } = this.info;
+		checkIds(ids, vocabularySize);
+		const end = ids.length - 1;
+		if (!Number.isSafeInteger(first) || first < 1 || first > end)
+			throw new TokError(
+				"lm",
+				`likelihoods: expected at least two tokens and a first one from 1 to ${end}, got ${ids.length} and ${first}.`,
+			);
+		const likelihoods = new Float32Array(ids.length - first);
+		const state = DecoderState.create(this.engine, policy, positions);
+		try {
+			for (let from = 0; from < end; ) {
+				signal?.throwIfAborted();
+				const before = from < first - 1;
+				const { take, logits } = await state.read(ids, {
+					from,
+					to: before ? first - 1 : end,
+					chunk,
+					scored: before ? "none" : "all",
+				});
+				for (let i = 0; !before && i < take; i++) {
+					const row = logits.subarray(i * vocabularySize, (i + 1) * vocabularySize);
+					likelihoods[from + i + 1 - first] = -logSoftmaxAt(row, ids[from + i + 1] as number);
+				}
+				from += take;
+				onProgress?.(from);
+			}
+			return likelihoods;
+		} finally {
+			state.dispose();
+		}
+	}
+
+	fingerprint(): string {
+		this.#fingerprint ??= modelFingerprint(this.#decoder.file);
+		return this.#fingerprint;
+	}
+
+	async dispose(): Promise<void> {
+		for (const session of [...this.sessions]) session.dispose();
+		await this.engine.dispose();
+		this.#decoder.file.close();
+	}
+
+	[Symbol.asyncDispose](): Promise<void> {
+		return this.dispose();
+	}
+}
+
+/** Entries that a policy keeps; Infinity for `dense`, 0 for `recompute`, which keeps tokens and no entries. */
+export function policyEntries(policy: Policy): number {
+	return policy.reduce((sum, { kind, slots }) => sum + (kind === "recompute" ? 0 : slots), 0);
+}
+
+/** Bytes of one entry's keys and values in every layer, float32. */
+export function cacheBytesPerEntry(layers: number, kvHeads: number, headDim: number): number {
+	return layers * kvHeads * headDim * 2 * 4;
+}
+
+/** The policy with at least `count` sinks, so that a pinned beginning never leaves. */
+function withPinned(policy: Policy, count: number): Policy {
+	const [first, ...rest] = policy;
+	if (count === 0 || first === undefined || first.kind === "dense") return policy;
+	if (first.kind === "recompute")
+		throw new TokError(
+			"lm",
+			"pin: expected a policy that keeps entries, got recompute. Use sink and rolling.",
+		);
+	if (first.kind !== "sink") return [sink(count), ...policy];
+	return [sink(Math.max(count, first.slots)), ...rest];
+}
+
+function expectSame(path: string, what: string, expected: string, got: string, remedy: string): void {
+	if (expected !== got)
+		throw new TokError(
+			"lm",
+			`${path}: expected a session of the ${what} ${expected}, got ${got}. ${remedy}`.trimEnd(),
+		);
+}

@@ -1,0 +1,337 @@
+/**
+ * An endless session: text in, text out, over a decoder's state of bounded size.
+ *
+ * A token that was chosen is *pending* until it is read, which happens when the next one is wanted. So breaking off
+ * a generation computes nothing for nothing, and a session is at every moment a stream of whole tokens.
+ */
+import { formatPolicy, type Policy, type Positions } from "@tok/kv-cache";
+import { TokError } from "@tok/runtime";
+import { checkIds, type DecoderState } from "../decoder/decoder-state.ts";
+import type {
+	AppendOptions,
+	FinishReason,
+	GeneratedToken,
+	GenerateOptions,
+	GenerationResult,
+	Session,
+	SessionStats,
+} from "../model.ts";
+import { logSoftmaxAt, topLogprobs } from "../sampling/logprobs.ts";
+import { createSampler, type Sampler, type SamplerState } from "../sampling/sampler.ts";
+import { type Sampling, validateSampling } from "../sampling/sampling.ts";
+import { createStopMatcher } from "../sampling/stop-strings.ts";
+import { writeSession } from "./session-file.ts";
+import type { SessionModel } from "./session-model.ts";
+
+/** Tokens that a repetition penalty can look back on, at least; see `DecoderState.tail`. */
+const LONGEST_REPETITION_WINDOW = 4096;
+
+/** What a session is besides its decoder's state; all of it is saved. */
+export interface SessionMemory {
+	/** Tokens that were chosen or given and not read yet. */
+	readonly pending: readonly number[];
+	/** Of the last token that was read; undefined before the first and after a rewind. */
+	readonly logits: Float32Array | undefined;
+	readonly sampler: SamplerState | undefined;
+}
+
+export class DecoderSession implements Session {
+	readonly #model: SessionModel;
+	readonly #state: DecoderState;
+	readonly #chunk: number;
+	#pending: number[];
+	#logits: Float32Array | undefined;
+	#samplerState: SamplerState | undefined;
+	#busy = false;
+	#disposed = false;
+
+	constructor(model: SessionModel, state: DecoderState, chunk: number, memory: SessionMemory) {
+		if (!Number.isSafeInteger(chunk) || chunk < 1)
+			throw new TokError("lm", `chunk: expected an integer ≥ 1, got ${chunk}. Leave it out for 128.`);
+		this.#model = model;
+		this.#state = state;
+		this.#chunk = chunk;
+		this.#pending = [...memory.pending];
+		this.#logits = memory.logits;
+		this.#samplerState = memory.sampler;
+		model.sessions.add(this);
+	}
+
+	get policy(): Policy {
+		return this.#state.cache.policy;
+	}
+
+	get positions(): Positions {
+		return this.#state.cache.positions;
+	}
+
+	get stats(): SessionStats {
+		const { cache, store } = this.#state;
+		return {
+			length: cache.length + this.#pending.length,
+			retained: cache.retained,
+			evicted: cache.evicted,
+			bytes: store.bytes,
+		};
+	}
+
+	async append(input: string | readonly number[], options: AppendOptions = {}): Promise<void> {
+		await this.#exclusively("append", () => this.#append(input, options));
+	}
+
+	async *generate(options: GenerateOptions = {}): AsyncGenerator<GeneratedToken, GenerationResult> {
+		const { prompt, maxTokens, stop = [], ignoreEndOfText = false, logprobs, signal, ...sampling } = options;
+		checkLimit("maxTokens", maxTokens);
+		checkLimit("logprobs", logprobs);
+		const matcher = createStopMatcher(stop);
+		const sampler = this.#sampler(sampling);
+		const release = this.#acquire("generate");
+		try {
+			if (prompt !== undefined) await this.#append(prompt, { signal });
+			for (const id of [...this.#state.tail, ...this.#pending].slice(-LONGEST_REPETITION_WINDOW))
+				sampler.accept(id);
+			const { tokenizer } = this.#model;
+			const detokenizer = tokenizer.createDetokenizer({
+				skipSpecialTokens: true,
+				continued: this.stats.length > 0,
+			});
+			const rest = (): string => matcher.push(detokenizer.flush()).text + matcher.flush();
+			let tokens = 0;
+			const finish = (finishReason: FinishReason): GenerationResult => ({ finishReason, tokens });
+			while (maxTokens === undefined || tokens < maxTokens) {
+				if (signal?.aborted) return finish("abort");
+				const logits = await this.#currentLogits();
+				const id = sampler.sample(ignoreEndOfText ? without(logits, tokenizer.endOfTextIds) : logits);
+				const report = logprobs === undefined ? {} : describeChoice(logits, id, logprobs);
+				this.#samplerState = sampler.snapshot();
+				tokens++;
+				if (tokenizer.endOfTextIds.has(id)) {
+					yield { id, text: rest(), ...report };
+					return finish("stop");
+				}
+				sampler.accept(id);
+				this.#pending.push(id);
+				const { text, stopped } = matcher.push(detokenizer.push(id));
+				const last = !stopped && tokens === maxTokens;
+				yield { id, text: last ? text + rest() : text, ...report };
+				if (stopped) return finish("stop");
+			}
+			return finish("length");
+		} finally {
+			release();
+		}
+	}
+
+	rewind(count: number): void {
+		const release = this.#acquire("rewind");
+		try {
+			const { cache } = this.#state;
+			const fromCache = Math.max(0, count - this.#pending.length);
+			// The token that is last then is read again for its logits, so it has to be retained too.
+			const most = cache.rewindable === cache.length ? cache.length : Math.max(0, cache.rewindable - 1);
+			if (!Number.isSafeInteger(count) || count < 0 || fromCache > most)
+				throw new TokError(
+					"lm",
+					`rewind: expected an integer from 0 to ${most + this.#pending.length}, the tokens that the policy ` +
+						`${formatPolicy(this.policy)} can forget now, got ${count}.`,
+				);
+			this.#pending.length -= count - fromCache;
+			if (fromCache === 0) return;
+			this.#state.rewind(fromCache);
+			this.#logits = undefined;
+		} finally {
+			release();
+		}
+	}
+
+	fork(): Session {
+		const release = this.#acquire("fork");
+		try {
+			return new DecoderSession(this.#model, this.#state.fork(), this.#chunk, {
+				pending: this.#pending,
+				logits: this.#logits,
+				sampler: this.#samplerState,
+			});
+		} finally {
+			release();
+		}
+	}
+
+	async save(path: string): Promise<void> {
+		await this.#exclusively("save", async () => {
+			const { cache, store, tail } = this.#state;
+			const model = this.#model;
+			const header = {
+				model: model.fingerprint(),
+				precision: model.engine.precision,
+				policy: formatPolicy(cache.policy),
+				positions: cache.positions,
+				cache: cache.snapshot(),
+				shape: store.shape,
+				tail,
+				pending: this.#pending,
+				sampler: this.#samplerState ?? null,
+				logits: this.#logits?.length ?? 0,
+				cacheBytes: store.bytes,
+			};
+			await writeSession(path, header, this.#logits, store.read());
+		});
+	}
+
+	dispose(): void {
+		this.#disposed = true;
+		this.#model.sessions.delete(this);
+		this.#state.dispose();
+		this.#logits = undefined;
+	}
+
+	[Symbol.dispose](): void {
+		this.dispose();
+	}
+
+	async #append(
+		input: string | readonly number[],
+		{
+			turn = false,
+			signal,
+			onProgress,
+		}: Pick<AppendOptions, "turn" | "onProgress"> & { signal?: AbortSignal | undefined },
+	): Promise<void> {
+		const ids = this.#encode(input);
+		if (ids.length === 0) return;
+		if (turn) {
+			// The mark belongs to the next token that is read.
+			await this.#read(this.#pending, "none", signal);
+			this.#pending = [];
+			this.#state.cache.beginTurn();
+		}
+		const stream = [...this.#pending, ...ids];
+		const earlier = this.#pending.length;
+		const before = this.#state.cache.length;
+		try {
+			await this.#read(stream, "last", signal, onProgress);
+			this.#pending = [];
+		} catch (error) {
+			// What was chosen before stays; what was to be appended and is not read is forgotten.
+			this.#pending = this.#pending.slice(Math.min(earlier, this.#state.cache.length - before));
+			throw error;
+		}
+	}
+
+	#encode(input: string | readonly number[]): readonly number[] {
+		const { tokenizer, engine } = this.#model;
+		if (typeof input === "string")
+			return tokenizer.encode(input, { addSpecialTokens: this.stats.length === 0 });
+		checkIds(input, engine.config.vocabularySize);
+		return input;
+	}
+
+	/** Reads all of `ids`, chunk by chunk, and keeps the last one's logits when they are scored. */
+	async #read(
+		ids: readonly number[],
+		scored: "none" | "last",
+		signal?: AbortSignal,
+		onProgress?: (read: number, total: number) => void,
+	): Promise<void> {
+		for (let from = 0; from < ids.length; ) {
+			signal?.throwIfAborted();
+			this.#checkOpen();
+			this.#logits = undefined;
+			const { take, logits } = await this.#state.read(ids, {
+				from,
+				to: ids.length,
+				chunk: this.#chunk,
+				scored,
+			});
+			from += take;
+			if (scored === "last" && from === ids.length) this.#logits = logits;
+			onProgress?.(from, ids.length);
+		}
+	}
+
+	/** Logits of the token after the stream as it stands. */
+	async #currentLogits(): Promise<Float32Array> {
+		const { cache, tail } = this.#state;
+		if (this.#pending.length === 0) {
+			if (this.#logits !== undefined) return this.#logits;
+			if (cache.length === 0) this.#pending = [this.#startToken()];
+			else {
+				const last = tail.at(-1);
+				if (last === undefined)
+					throw new TokError("lm", "internal: the last token of the stream is not known.");
+				this.#state.rewind(1);
+				this.#pending = [last];
+			}
+		}
+		await this.#read(this.#pending, "last");
+		this.#pending = [];
+		return this.#logits as unknown as Float32Array;
+	}
+
+	#startToken(): number {
+		const { bosId, eosId } = this.#model.tokenizer;
+		const id = bosId ?? eosId;
+		if (id !== undefined) return id;
+		throw new TokError(
+			"lm",
+			"generate: expected a prompt, got none, and the model has no token to begin a text with. Append a text first.",
+		);
+	}
+
+	/** Goes on from the last generation's random state unless a seed is given. */
+	#sampler(options: Sampling): Sampler {
+		const { seed, ...rest } = options;
+		const full = validateSampling(options);
+		const repetitionWindow = Math.min(full.repetitionWindow, LONGEST_REPETITION_WINDOW);
+		const sampler = createSampler({ ...full, repetitionWindow }, this.#model.engine.config.vocabularySize);
+		if (rest.temperature !== 0 && seed === undefined && this.#samplerState !== undefined)
+			sampler.restore({ random: this.#samplerState.random, recent: [] });
+		return sampler;
+	}
+
+	async #exclusively<T>(action: string, body: () => Promise<T>): Promise<T> {
+		const release = this.#acquire(action);
+		try {
+			return await body();
+		} finally {
+			release();
+		}
+	}
+
+	#acquire(action: string): () => void {
+		this.#checkOpen();
+		if (this.#busy)
+			throw new TokError(
+				"lm",
+				`${action}: the session is busy with another call. Await it, end its loop, or fork the session.`,
+			);
+		this.#busy = true;
+		return () => {
+			this.#busy = false;
+		};
+	}
+
+	#checkOpen(): void {
+		if (this.#disposed) throw new TokError("lm", "the session was disposed. Create a new one.");
+	}
+}
+
+/** A copy of the logits in which the given tokens cannot be chosen. */
+function without(logits: Float32Array, ids: ReadonlySet<number>): Float32Array {
+	const allowed = logits.slice();
+	for (const id of ids) allowed[id] = Number.NEGATIVE_INFINITY;
+	return allowed;
+}
+
+function describeChoice(
+	logits: Float32Array,
+	id: number,
+	count: number,
+): Pick<GeneratedToken, "logprob" | "topLogprobs"> {
+	return { logprob: logSoftmaxAt(logits, id), topLogprobs: topLogprobs(logits, count) };
+}
+
+function checkLimit(name: string, value: number | undefined): void {
+	if (value !== undefined && (!Number.isSafeInteger(value) || value < 0))
+		throw new TokError("lm", `${name}: expected an integer ≥ 0, got ${value}. Leave it out for none.`);
+}
