@@ -31,6 +31,8 @@ export interface Services {
 	resolveModel(name: string, options: ResolveOptions): Promise<ResolvedModel>;
 	createRuntime(options: { readonly threads?: number }): Promise<LoadModelOptions["runtime"]>;
 	loadModel(name: string, options: LoadModelOptions): Promise<Model>;
+	/** `model.prepare`. */
+	prepare(model: Model, policy: Policy): Promise<void>;
 	loadTokenizer(name: string, options: ResolveOptions): Promise<Tokenizer>;
 	inspectModel(name: string, options: ResolveOptions & { readonly policy?: Policy }): Promise<ModelReport>;
 }

@@ -22,15 +22,12 @@ export function services(guard: InterruptGuard): Services {
 		},
 		async loadModel(name, options) {
 			const { loadModel } = await import("@tok/lm");
+			return loadModel(name, options);
+		},
+		async prepare(model, policy) {
+			guard.yield();
 			try {
-				return await loadModel(name, {
-					...options,
-					onProgress(progress) {
-						if (progress.stage === "download") guard.listen();
-						else guard.yield();
-						options.onProgress?.(progress);
-					},
-				});
+				await model.prepare(policy);
 			} finally {
 				guard.listen();
 			}

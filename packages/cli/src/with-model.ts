@@ -1,4 +1,5 @@
-/** Loads a model under a progress line, lends it to a function, and frees it whatever happens. */
+/** Loads a model under a progress line, lends it to a function, and frees it whatever happens; and its graphs. */
+import type { Policy } from "@tok/kv-cache";
 import type { Model } from "@tok/lm";
 import type { Context } from "./command.ts";
 import { defined, type RunSettings } from "./shared-flags.ts";
@@ -28,4 +29,11 @@ export async function withModel(
 	} finally {
 		await runtime.dispose();
 	}
+}
+
+/** Builds the policy's graph under a progress line, so that no later clock counts it. */
+export async function prepare({ io, services }: Context, model: Model, policy: Policy): Promise<void> {
+	const progress = new ProgressLine(io.stderr, io.env);
+	progress.message(`Preparing ${model.info.name} …`);
+	await services.prepare(model, policy).finally(() => progress.clear());
 }

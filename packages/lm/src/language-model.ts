@@ -67,6 +67,10 @@ export class LanguageModel implements Model, SessionModel {
 		return policyEntries(policy) * cacheBytesPerEntry(layers, kvHeads, headDim);
 	}
 
+	async prepare(policy: Policy): Promise<void> {
+		await this.engine.graph(graphSegments(policy));
+	}
+
 	createSession({ policy, positions = "in-cache", pin, chunk = CHUNK }: SessionOptions): Session {
 		const pinned = typeof pin === "string" ? this.tokenizer.encode(pin) : (pin ?? []);
 		checkIds(pinned, this.info.vocabularySize);
@@ -151,6 +155,11 @@ export class LanguageModel implements Model, SessionModel {
 	[Symbol.asyncDispose](): Promise<void> {
 		return this.dispose();
 	}
+}
+
+/** Segments that a policy's plans have views of: none for `recompute`. */
+function graphSegments(policy: Policy): number {
+	return policy.filter(({ kind }) => kind !== "recompute").length;
 }
 
 /** Entries that a policy keeps; Infinity for `dense`, 0 for `recompute`, which keeps tokens and no entries. */

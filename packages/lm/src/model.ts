@@ -54,6 +54,11 @@ export interface Model {
 	readonly chatTemplate: ChatTemplate | undefined;
 	/** Bytes of keys and values that a session of this policy allocates; Infinity for `dense`. */
 	cacheBytes(policy: Policy): number;
+	/**
+	 * Builds the graph that sessions of this policy run, which takes seconds; the first session that needs it waits
+	 * for the same. Give `session.policy`, which a pinned beginning lengthens.
+	 */
+	prepare(policy: Policy): Promise<void>;
 	createSession(options: SessionOptions): Session;
 	/** Continues a saved session. Rejects another model's, another policy's, a cut and an altered file. */
 	restoreSession(path: string, options: RestoreOptions): Promise<Session>;

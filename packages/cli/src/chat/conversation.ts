@@ -69,9 +69,11 @@ export class Conversation {
 				},
 			},
 		);
-		const end = this.#answerEnd(answer);
+		// The token with which a model ends its answer is not part of the session; the template's own end is.
+		const end = this.#encode(this.#texts.answerEnd);
 		await this.#session.append(end);
-		this.#remember([...turn, ...answer, ...end]);
+		const { endOfTextIds } = this.#model.tokenizer;
+		this.#remember([...turn, ...answer.filter((id) => !endOfTextIds.has(id)), ...end]);
 		return report;
 	}
 
@@ -111,13 +113,6 @@ export class Conversation {
 
 	#encode(text: string): number[] {
 		return this.#model.tokenizer.encode(text, { parseSpecial: true, addSpecialTokens: false });
-	}
-
-	/** What closes an answer, without the token that the model has already closed it with. */
-	#answerEnd(answer: readonly number[]): number[] {
-		const end = this.#encode(this.#texts.answerEnd);
-		const last = answer.at(-1);
-		return last !== undefined && last === end[0] ? end.slice(1) : end;
 	}
 
 	#remember(turn: number[]): void {

@@ -18,7 +18,7 @@ import {
 	readRunFlags,
 	runFlags,
 } from "../shared-flags.ts";
-import { withModel } from "../with-model.ts";
+import { prepare, withModel } from "../with-model.ts";
 
 const defaultPolicy = "sink:4,rolling:2044:turns";
 const defaultTokens = 1024;
@@ -76,6 +76,7 @@ export const chat: Command = {
 			});
 			try {
 				if (files.restore !== undefined) await conversation.restore(files.restore);
+				await prepare(context, model, parsePolicy(conversation.policy));
 				const exchanges: Exchange[] = [];
 				for await (const line of chatMessages(io)) {
 					const result = await runChatCommand(line, conversation);

@@ -18,7 +18,7 @@ import {
 	readRunFlags,
 	runFlags,
 } from "../shared-flags.ts";
-import { withModel } from "../with-model.ts";
+import { prepare, withModel } from "../with-model.ts";
 
 const defaultPolicy = "sink:4,rolling:1020";
 /** Tokens when the output is no terminal and nobody said how many. */
@@ -92,6 +92,7 @@ export const generate: Command = {
 					: await model.restoreSession(files.restore, defined({ policy, chunk: settings.chunk }));
 			const display = createDisplay(io, { quiet: json }, () => session.stats);
 			try {
+				await prepare(context, model, session.policy);
 				await display.text(prompt ?? "");
 				const texts: string[] = [];
 				const ids: number[] = [];

@@ -17,7 +17,7 @@ import {
 } from "../shared-flags.ts";
 import { formatBytes, formatCount, formatRate, rate } from "../terminal/format.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
-import { withModel } from "../with-model.ts";
+import { prepare, withModel } from "../with-model.ts";
 
 export const perplexity: Command = {
 	name: "perplexity",
@@ -79,6 +79,7 @@ export const perplexity: Command = {
 					`${flag}: expected more than ${from} tokens, got ${used.length}. Give a longer input, or a lower --from.`,
 				);
 			}
+			await prepare(context, model, policy);
 			const progress = new ProgressLine(io.stderr, io.env);
 			const start = performance.now();
 			const nll = await model

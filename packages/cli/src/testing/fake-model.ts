@@ -1,6 +1,7 @@
 /**
  * A model whose answers are known: it counts. Tokens are bytes (ids 0–255), 256 begins a turn, 257 ends one; after
- * the token t comes t + 1, and after the sixth token of a generation the end of the turn. For tests of the command
+ * the token t comes t + 1, and after the sixth token of a generation the end of the turn, which is said and not
+ * read. For tests of the command
  * without weights.
  */
 
@@ -51,6 +52,7 @@ export function fakeModel(): FakeModel {
 		tokenizer: fakeTokenizer(),
 		chatTemplate,
 		cacheBytes: () => 0,
+		prepare: async () => undefined,
 		createSession(options) {
 			sessions.push(options);
 			const session = createFakeSession(stream, options.policy);
@@ -89,7 +91,7 @@ function createFakeSession(stream: number[], policy: Policy): Session {
 			if (tokens >= maxTokens) return { finishReason: "length", tokens };
 			const ends = tokens === 6 && !ignoreEndOfText;
 			const id = ends ? end : ((stream.at(-1) ?? 0) + 1) % 256;
-			push(id);
+			if (!ends) push(id);
 			await new Promise((done) => setImmediate(done));
 			yield { id, text: ends ? "" : String.fromCharCode(id) };
 			if (ends) return { finishReason: "stop", tokens: tokens + 1 };

@@ -52,6 +52,7 @@ function fakeServices(model: FakeModel, loaded: string[]): Services {
 			loaded.push(name);
 			return model;
 		},
+		prepare: (loadedModel, policy) => loadedModel.prepare(policy),
 		async loadTokenizer(name) {
 			loaded.push(name);
 			return fakeTokenizer();
