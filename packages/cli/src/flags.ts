@@ -45,7 +45,12 @@ export class Flags {
 	}
 
 	/** A finite number in [least, most]; `above` excludes `least` itself. */
-	number(name: string, least: number, most: number, { above = false } = {}): number | undefined {
+	number(
+		name: string,
+		least: number,
+		most: number,
+		{ above = false }: { readonly above?: boolean } = {},
+	): number | undefined {
 		const text = this.text(name);
 		if (text === undefined) return undefined;
 		const value = text.trim() === "" ? Number.NaN : Number(text);

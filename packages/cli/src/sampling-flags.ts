@@ -7,7 +7,7 @@ import { fail } from "./errors.ts";
 import type { Flags } from "./flags.ts";
 import { defined } from "./shared-flags.ts";
 
-export const samplingFlags = {
+export const samplingFlags: ArgsDef = {
 	temperature: {
 		type: "string",
 		valueHint: "number",
@@ -43,12 +43,12 @@ export const samplingFlags = {
 		valueHint: "text",
 		description: "Stop before this text; may be given more than once",
 	},
-} as const satisfies ArgsDef;
+};
 
-export const sessionFileFlags = {
+export const sessionFileFlags: ArgsDef = {
 	restore: { type: "string", valueHint: "file", description: "Go on from a saved session" },
 	save: { type: "string", valueHint: "file", description: "Save the session to a file at the end" },
-} as const satisfies ArgsDef;
+};
 
 export type SamplingSettings = Omit<
 	GenerateOptions,

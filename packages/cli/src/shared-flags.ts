@@ -7,15 +7,15 @@ import type { Flags } from "./flags.ts";
 
 export const defaultModel = "smollm2-135m";
 
-export const modelFlag = {
+export const modelFlag: ArgsDef = {
 	model: {
 		type: "string",
 		valueHint: "path|name",
 		description: `A .gguf file, a folder in transformers' layout, a name, or hf:owner/repo/file. Default: ${defaultModel}`,
 	},
-} as const satisfies ArgsDef;
+};
 
-export const runFlags = {
+export const runFlags: ArgsDef = {
 	precision: {
 		type: "string",
 		valueHint: "exact|fast",
@@ -37,11 +37,11 @@ export const runFlags = {
 		valueHint: "count",
 		description: "Threads to compute with. Default: one per core",
 	},
-} as const satisfies ArgsDef;
+};
 
-export const jsonFlag = {
+export const jsonFlag: ArgsDef = {
 	json: { type: "boolean", description: "Write one JSON object to standard output" },
-} as const satisfies ArgsDef;
+};
 
 export const policyHint = "dense, rolling:N, sink:K,rolling:N, rolling:N:turns, recompute:N";
 
