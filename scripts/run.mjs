@@ -23,10 +23,10 @@ const story = [
 	["--prompt", "Once upon a time, in a small harbour town, there lived an old clockmaker who"],
 ].flat();
 
-/** The tools' Node comes first, so that their scripts find it under its plain name. */
+/** Tools start each other by name (turbo starts pnpm, pnpm starts node): the repository's own come first. */
 const environment = {
 	...process.env,
-	PATH: [dirname(node), process.env.PATH].join(delimiter),
+	PATH: [dirname(node), join(root, "node_modules", ".bin"), process.env.PATH].join(delimiter),
 	TURBO_TELEMETRY_DISABLED: "1",
 };
 
@@ -50,8 +50,7 @@ async function main(command, extra) {
 	if (command !== "start" && command !== "test") stop(`expected start or test, got ${command}.`);
 	checkNode();
 	await install();
-	// turbo starts each package's script through pnpm, which need not be installed: npx brings that one as well.
-	await step("Building", ...pnpm("exec", "turbo", "run", "build", "--output-logs=errors-only"));
+	await step("Building", node, [bin("turbo"), "run", "build", "--output-logs=errors-only"]);
 	const tok = join(root, "packages", "cli", "bin", "tok.js");
 	if (command === "start") await finish(node, [tok, "generate", ...story, ...extra]);
 	await finish(node, [bin("vitest"), "run", ...extra], await models(tok));
@@ -73,17 +72,12 @@ async function install() {
 		.update(readFileSync(join(root, "pnpm-lock.yaml")))
 		.digest("hex");
 	if (existsSync(node) && existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return;
-	await step("Installing", ...pnpm("install", "--frozen-lockfile"));
-	writeFileSync(stamp, lock);
-}
-
-/** The package manager that package.json pins, through npx: command, arguments, options. */
-function pnpm(...args) {
-	const all = ["--yes", manifest.packageManager, ...args];
+	const args = ["--yes", manifest.packageManager, "install", "--frozen-lockfile"];
 	// npm says where it lies; beside it lies npx, which can be started without a shell.
 	const npx = environment.npm_execpath && join(dirname(environment.npm_execpath), "npx-cli.js");
-	if (npx && existsSync(npx)) return [process.execPath, [npx, ...all]];
-	return [windows ? "npx.cmd" : "npx", all, { shell: windows }];
+	if (npx && existsSync(npx)) await step("Installing", process.execPath, [npx, ...args]);
+	else await step("Installing", windows ? "npx.cmd" : "npx", args, { shell: windows });
+	writeFileSync(stamp, lock);
 }
 
 /** The script behind a package's command, to be run with the tools' Node. */
