@@ -315,7 +315,7 @@ describe("generate", () => {
 			tty: { columns: 60, rows: 10 },
 		});
 		expect(stdout).toContain("tokens · ");
-		expect(stdout.endsWith("e\x1b[J\r\n")).toBe(true);
+		expect(stdout.endsWith("\rabcde\x1b[J\r\n")).toBe(true);
 	});
 });
 

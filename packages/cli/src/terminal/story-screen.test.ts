@@ -37,7 +37,6 @@ class Terminal extends PassThrough {
 	#command(letter: string, count: number): void {
 		if (letter === "A") this.row -= count;
 		else if (letter === "C") this.column += count;
-		else if (letter === "D") this.column -= count;
 		else if (letter === "K" || letter === "J") {
 			this.#rows[this.row]?.splice(this.column);
 			if (letter === "J") this.#rows.splice(this.row + 1);
@@ -119,6 +118,16 @@ test("esc sequences of a model stay out of the terminal", () => {
 	story.write(`a${esc}[2J\u0007\r\u009bb\u202ec`);
 	story.close();
 	expect(terminal.text).toEqual(["a[2Jbc", ""]);
+});
+
+test("the ^C of a terminal does not stay in the text", () => {
+	const { terminal, story } = screen(17);
+	story.write("the qui");
+	terminal.write("^C");
+	story.write("ck");
+	expect(terminal.text).toEqual(["the qui^Cck"]);
+	story.close();
+	expect(terminal.text).toEqual(["the quick", ""]);
 });
 
 test("a narrower terminal: the text goes on in a row of its own", () => {

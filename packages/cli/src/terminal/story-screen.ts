@@ -14,7 +14,8 @@ const eraseToEnd = "\x1b[K";
 export class StoryScreen {
 	readonly #output: Output;
 	readonly #dim: (text: string) => string;
-	/** Column of the cursor, from 0. */
+	/** What stands on the row that is being written, and its columns. */
+	#row = "";
 	#column = 0;
 	/** What has been written of the last word, which may still have to move to the next row. */
 	#word = "";
@@ -39,33 +40,27 @@ export class StoryScreen {
 		let rows = 0;
 		for (const character of text) {
 			if (character === "\n") {
-				out += "\r\n";
+				out += this.#newRow("");
 				rows++;
-				this.#column = 0;
-				this.#word = "";
 			} else if (character === " " || character === "\t") {
 				this.#word = "";
 				// A space at the end of a row is the break itself.
 				if (this.#column >= this.#limit) continue;
 				out += " ";
+				this.#row += " ";
 				this.#column++;
 			} else if (isPrintable(character)) {
 				const width = widthOf(character);
 				if (this.#column + width > this.#limit) {
 					const moved = this.#word;
-					const columns = textWidth(moved);
+					const start = this.#column - textWidth(moved);
 					// A word as long as the row is cut; any other one moves to the next row.
-					if (columns > 0 && columns < this.#column) {
-						out += `\x1b[${columns}D${eraseToEnd}\r\n${moved}`;
-						this.#column = columns;
-					} else {
-						out += "\r\n";
-						this.#column = 0;
-						this.#word = "";
-					}
+					const moves = moved !== "" && start > 0;
+					out += moves ? `${toColumn(start)}${eraseToEnd}${this.#newRow(moved)}` : this.#newRow("");
 					rows++;
 				}
 				out += character;
+				this.#row += character;
 				this.#column += width;
 				// Scripts without spaces break anywhere.
 				this.#word = width === 2 ? "" : this.#word + character;
@@ -86,30 +81,42 @@ export class StoryScreen {
 	/** Takes the status line away and leaves the cursor on a row of its own below the text. */
 	close(): void {
 		this.#output.off("resize", this.#onResize);
-		this.#output.write(`${this.#shown ? eraseBelow : ""}${this.#column > 0 ? "\r\n" : ""}`);
+		// The row is written once more, over the "^C" that a terminal puts into it.
+		const row =
+			this.#column > 0 ? `\r${this.#row}${eraseBelow}${this.#newRow("")}` : this.#shown ? eraseBelow : "";
+		this.#output.write(row);
 		this.#shown = false;
-		this.#column = 0;
+	}
+
+	/** Begins a row with what has moved there. */
+	#newRow(text: string): string {
+		this.#row = text;
+		this.#column = textWidth(text);
+		this.#word = text;
+		return `\r\n${text}`;
 	}
 
 	/** Writes the status below and comes back. The line feed scrolls when the text is on the last row. */
 	#statusRow(): string {
 		if (this.#status === "") return "";
 		this.#shown = true;
-		const back = this.#column > 0 ? `\x1b[${this.#column}C` : "";
-		return `\r\n${eraseToEnd}${this.#dim(this.#status)}\x1b[1A\r${back}`;
+		return `\r\n${eraseToEnd}${this.#dim(this.#status)}\x1b[1A${toColumn(this.#column)}`;
 	}
 
 	#resized(): void {
 		let out = this.#shown ? eraseBelow : "";
 		if (this.#column > this.#limit) {
 			// Terminals differ in where the cursor is now: only a new row is certain.
-			out += "\r\n";
-			this.#column = 0;
-			this.#word = "";
+			out += this.#newRow("");
 		}
 		this.#status = fit([this.#status], this.#limit);
 		this.#output.write(out + this.#statusRow());
 	}
+}
+
+/** From anywhere in the row: a "^C" that the terminal wrote has moved the cursor. */
+function toColumn(column: number): string {
+	return column > 0 ? `\r\x1b[${column}C` : "\r";
 }
 
 /** Joins as many parts as fit; the first one is cut if it must be. */
