@@ -3,10 +3,9 @@
  * A marker instead of `instanceof`, so that two copies of the package in one program still recognise each other.
  */
 
-const marker = Symbol.for("tok.error");
+const marker: unique symbol = Symbol.for("tok.error");
 
 export class TokError extends Error {
-	readonly [marker] = true;
 	/** Package that raised the error, without its scope: "lm". */
 	readonly source: string;
 
@@ -14,6 +13,9 @@ export class TokError extends Error {
 		super(`[tok/${source}] ${message}`, options);
 		this.name = "TokError";
 		this.source = source;
+		Object.defineProperty(this, marker, { value: true });
+		// Not a class field: declarations cannot spell a computed name (TypeScript's error 9038).
+		Object.defineProperty(this, marker, { value: true });
 	}
 
 	static isInstance(value: unknown): value is TokError {

@@ -5,14 +5,7 @@
  * returns only the fresh keys and values; `KvStore.write` moves those into the slots that a plan names.
  */
 
-export type DType =
-	| "float32"
-	| "float16"
-	| "int64"
-	| "int32"
-	| "uint8"
-	| "int8"
-	| "bool";
+export type DType = "float32" | "float16" | "int64" | "int32" | "uint8" | "int8" | "bool";
 
 export interface TypedArrays {
 	float32: Float32Array;
@@ -38,10 +31,8 @@ export interface Tensor<D extends DType = DType> {
  * Keys lie with their slots innermost, so that query · keyᵀ is a plain MatMul on every backend.
  */
 export const kvNames = {
-	key: (segment: number, layer: number): string =>
-		`past.${segment}.${layer}.key`,
-	value: (segment: number, layer: number): string =>
-		`past.${segment}.${layer}.value`,
+	key: (segment: number, layer: number): string => `past.${segment}.${layer}.key`,
+	value: (segment: number, layer: number): string => `past.${segment}.${layer}.value`,
 	fresh: "fresh",
 } as const;
 
@@ -62,10 +53,7 @@ export interface GraphSession {
 	 * Outputs come back in host memory, except `fresh` when a store is given: it stays where it is until
 	 * `store.write` takes it.
 	 */
-	run(
-		feeds: Readonly<Record<string, Tensor>>,
-		options?: RunOptions,
-	): Promise<Record<string, Tensor>>;
+	run(feeds: Readonly<Record<string, Tensor>>, options?: RunOptions): Promise<Record<string, Tensor>>;
 	dispose(): Promise<void>;
 	[Symbol.asyncDispose](): Promise<void>;
 }
