@@ -16,10 +16,7 @@ export class CpuGraphSession implements GraphSession {
 	#session: ort.InferenceSession | undefined;
 	readonly #onDispose: (self: GraphSession) => void;
 
-	private constructor(
-		session: ort.InferenceSession,
-		onDispose: (self: GraphSession) => void,
-	) {
+	private constructor(session: ort.InferenceSession, onDispose: (self: GraphSession) => void) {
 		this.#session = session;
 		this.#onDispose = onDispose;
 		this.inputNames = session.inputNames;
@@ -36,14 +33,10 @@ export class CpuGraphSession implements GraphSession {
 			intraOpNumThreads: threads,
 			graphOptimizationLevel: "all",
 			logSeverityLevel: 3,
-			externalData:
-				file.weights?.map(({ path, data }) => ({ path, data })) ?? [],
+			externalData: file.weights?.map(({ path, data }) => ({ path, data })) ?? [],
 		};
 		try {
-			return new CpuGraphSession(
-				await ort.InferenceSession.create(file.model, options),
-				onDispose,
-			);
+			return new CpuGraphSession(await ort.InferenceSession.create(file.model, options), onDispose);
 		} catch (cause) {
 			throw new TokError(
 				"runtime-cpu",
@@ -60,38 +53,25 @@ export class CpuGraphSession implements GraphSession {
 		{ store, outputs = this.outputNames }: RunOptions = {},
 	): Promise<Record<string, Tensor>> {
 		if (this.#session === undefined)
-			throw new TokError(
-				"runtime-cpu",
-				"run: the graph session was disposed. Load the graph again.",
-			);
+			throw new TokError("runtime-cpu", "run: the graph session was disposed. Load the graph again.");
 		if (store !== undefined && !(store instanceof CpuKvStore))
 			throw new TokError(
 				"runtime-cpu",
 				"run: expected a store that this runtime created. Use runtime.createKvStore.",
 			);
-		const tensors: Record<string, ort.Tensor> =
-			store === undefined ? {} : { ...store.tensors() };
+		const tensors: Record<string, ort.Tensor> = store === undefined ? {} : { ...store.tensors() };
 		for (const [name, tensor] of Object.entries(feeds))
-			tensors[name] = new ort.Tensor(
-				tensor.dtype,
-				tensor.data as never,
-				tensor.dims as number[],
-			);
+			tensors[name] = new ort.Tensor(tensor.dtype, tensor.data as never, tensor.dims as number[]);
 		let results: ort.InferenceSession.ReturnType;
 		try {
 			results = await this.#session.run(tensors, outputs);
 		} catch (cause) {
-			throw new TokError(
-				"runtime-cpu",
-				`run: onnxruntime refused the feeds: ${reason(cause)}`,
-				{ cause },
-			);
+			throw new TokError("runtime-cpu", `run: onnxruntime refused the feeds: ${reason(cause)}`, { cause });
 		}
 		const fetched: Record<string, Tensor> = {};
 		for (const name of outputs) {
 			const tensor = results[name] as ort.Tensor;
-			if (store !== undefined && name === kvNames.fresh)
-				store.keep(tensor.data as Float32Array, tensor.dims);
+			if (store !== undefined && name === kvNames.fresh) store.keep(tensor.data as Float32Array, tensor.dims);
 			else
 				fetched[name] = {
 					dtype: tensor.type,

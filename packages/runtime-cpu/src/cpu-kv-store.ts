@@ -2,13 +2,7 @@
  * A session's keys and values in host memory. onnxruntime reads the buffers in place; a write copies only the
  * fresh rows that a plan keeps, so its cost does not depend on the window.
  */
-import {
-	type KvShape,
-	type KvStore,
-	type KvWrite,
-	kvNames,
-	TokError,
-} from "@tok/runtime";
+import { type KvShape, type KvStore, type KvWrite, kvNames, TokError } from "@tok/runtime";
 import * as ort from "onnxruntime-node";
 
 /** One layer's buffers of one segment. */
@@ -32,12 +26,7 @@ export class CpuKvStore implements KvStore {
 	readonly #limit: number;
 	readonly #open: Set<KvStore>;
 
-	private constructor(
-		shape: KvShape,
-		buffers: LayerBuffers[][],
-		limit: number,
-		open: Set<KvStore>,
-	) {
+	private constructor(shape: KvShape, buffers: LayerBuffers[][], limit: number, open: Set<KvStore>) {
 		const { slots, ...geometry } = shape;
 		this.#geometry = geometry;
 		this.#slots = [...slots];
@@ -52,9 +41,7 @@ export class CpuKvStore implements KvStore {
 		validate(shape);
 		checkMemory(kvBytes(shape), limit);
 		const buffers = shape.slots.map((slots) =>
-			Array.from({ length: shape.layers }, () =>
-				allocate(shape.kvHeads, shape.headDim, slots),
-			),
+			Array.from({ length: shape.layers }, () => allocate(shape.kvHeads, shape.headDim, slots)),
 		);
 		return new CpuKvStore(shape, buffers, limit, open);
 	}
@@ -116,25 +103,16 @@ export class CpuKvStore implements KvStore {
 			);
 		if (slots === before) return;
 		const { layers, kvHeads, headDim } = this.#geometry;
-		checkMemory(
-			this.bytes + kvBytes({ ...this.#geometry, slots: [slots - before] }),
-			this.#limit,
-		);
+		checkMemory(this.bytes + kvBytes({ ...this.#geometry, slots: [slots - before] }), this.#limit);
 		const grown = this.#buffers[segment] as LayerBuffers[];
 		for (let layer = 0; layer < layers; layer++) {
 			const from = grown[layer] as LayerBuffers;
 			const to = allocate(kvHeads, headDim, slots);
 			for (let row = 0; row < kvHeads * headDim; row++)
-				to.key.set(
-					from.key.subarray(row * before, (row + 1) * before),
-					row * slots,
-				);
+				to.key.set(from.key.subarray(row * before, (row + 1) * before), row * slots);
 			for (let head = 0; head < kvHeads; head++)
 				to.value.set(
-					from.value.subarray(
-						head * before * headDim,
-						(head + 1) * before * headDim,
-					),
+					from.value.subarray(head * before * headDim, (head + 1) * before * headDim),
 					head * slots * headDim,
 				);
 			grown[layer] = to;
@@ -160,9 +138,7 @@ export class CpuKvStore implements KvStore {
 		for (const buffer of this.#inFileOrder()) yield bytesOf(buffer);
 	}
 
-	async load(
-		bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-	): Promise<void> {
+	async load(bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
 		this.#checkOpen();
 		const targets = this.#inFileOrder().map(bytesOf);
 		let index = 0;
@@ -198,10 +174,7 @@ export class CpuKvStore implements KvStore {
 		this.dispose();
 	}
 
-	#copyRows(
-		{ segment, row, slot, length }: KvWrite,
-		{ data, rows }: Fresh,
-	): void {
+	#copyRows({ segment, row, slot, length }: KvWrite, { data, rows }: Fresh): void {
 		const { layers, kvHeads, headDim } = this.#geometry;
 		const slots = this.#slots[segment] as number;
 		const plane = rows * headDim; // one head's fresh rows
@@ -212,15 +185,10 @@ export class CpuKvStore implements KvStore {
 				const freshKey = (layer * 2 * kvHeads + head) * plane + row * headDim;
 				for (let d = 0; d < headDim; d++) {
 					const target = (head * headDim + d) * slots + slot;
-					for (let r = 0; r < length; r++)
-						key[target + r] = data[freshKey + r * headDim + d] as number;
+					for (let r = 0; r < length; r++) key[target + r] = data[freshKey + r * headDim + d] as number;
 				}
-				const freshValue =
-					((layer * 2 + 1) * kvHeads + head) * plane + row * headDim;
-				value.set(
-					data.subarray(freshValue, freshValue + length * headDim),
-					(head * slots + slot) * headDim,
-				);
+				const freshValue = ((layer * 2 + 1) * kvHeads + head) * plane + row * headDim;
+				value.set(data.subarray(freshValue, freshValue + length * headDim), (head * slots + slot) * headDim);
 			}
 		}
 	}
@@ -253,17 +221,13 @@ export class CpuKvStore implements KvStore {
 		this.#buffers.forEach((layers, segment) => {
 			const slots = this.#slots[segment] as number;
 			layers.forEach(({ key, value }, layer) => {
-				tensors[kvNames.key(segment, layer)] = new ort.Tensor("float32", key, [
+				tensors[kvNames.key(segment, layer)] = new ort.Tensor("float32", key, [1, kvHeads, headDim, slots]);
+				tensors[kvNames.value(segment, layer)] = new ort.Tensor("float32", value, [
 					1,
 					kvHeads,
-					headDim,
 					slots,
+					headDim,
 				]);
-				tensors[kvNames.value(segment, layer)] = new ort.Tensor(
-					"float32",
-					value,
-					[1, kvHeads, slots, headDim],
-				);
 			});
 		});
 		return tensors;
@@ -279,10 +243,7 @@ export class CpuKvStore implements KvStore {
 
 	#checkOpen(): void {
 		if (this.#disposed)
-			throw new TokError(
-				"runtime-cpu",
-				"the key/value store was disposed. Create a new one.",
-			);
+			throw new TokError("runtime-cpu", "the key/value store was disposed. Create a new one.");
 	}
 }
 
@@ -292,11 +253,7 @@ function kvBytes({ layers, kvHeads, headDim, slots }: KvShape): number {
 	return layers * kvHeads * headDim * 2 * 4 * entries;
 }
 
-function allocate(
-	kvHeads: number,
-	headDim: number,
-	slots: number,
-): LayerBuffers {
+function allocate(kvHeads: number, headDim: number, slots: number): LayerBuffers {
 	const size = kvHeads * headDim * slots;
 	return { key: new Float32Array(size), value: new Float32Array(size) };
 }
@@ -307,9 +264,7 @@ function bytesOf(buffer: Float32Array): Uint8Array {
 
 function validate(shape: KvShape): void {
 	const { layers, kvHeads, headDim, slots } = shape;
-	const wrong = [layers, kvHeads, headDim].some(
-		(n) => !Number.isSafeInteger(n) || n < 1,
-	);
+	const wrong = [layers, kvHeads, headDim].some((n) => !Number.isSafeInteger(n) || n < 1);
 	if (wrong || slots.some((n) => !Number.isSafeInteger(n) || n < 0))
 		throw new TokError(
 			"runtime-cpu",

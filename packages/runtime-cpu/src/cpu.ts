@@ -24,9 +24,7 @@ export interface CpuOptions {
 }
 
 /** Creates the CPU runtime. Throws when `threads` is not an integer ≥ 1. */
-export function cpu({
-	threads = availableParallelism(),
-}: CpuOptions = {}): Runtime {
+export function cpu({ threads = availableParallelism() }: CpuOptions = {}): Runtime {
 	checkThreads(threads);
 	return new CpuRuntime(threads);
 }
@@ -58,9 +56,7 @@ class CpuRuntime implements Runtime {
 		this.#checkOpen();
 		checkThreads(threads);
 		signal?.throwIfAborted();
-		const session = await CpuGraphSession.load(file, threads, (closed) =>
-			this.#sessions.delete(closed),
-		);
+		const session = await CpuGraphSession.load(file, threads, (closed) => this.#sessions.delete(closed));
 		this.#sessions.add(session);
 		// onnxruntime cannot be interrupted while it loads; an abort meanwhile takes effect here.
 		if (signal?.aborted) {
@@ -87,9 +83,6 @@ class CpuRuntime implements Runtime {
 
 	#checkOpen(): void {
 		if (this.#disposed)
-			throw new TokError(
-				"runtime-cpu",
-				"the runtime was disposed. Create a new one with cpu().",
-			);
+			throw new TokError("runtime-cpu", "the runtime was disposed. Create a new one with cpu().");
 	}
 }

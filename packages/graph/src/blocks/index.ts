@@ -1,4 +1,10 @@
-export { type AttentionOptions, type AttentionOutput, attention, type CachedSegment, type Rotation } from "./attention.ts";
+export {
+	type AttentionOptions,
+	type AttentionOutput,
+	attention,
+	type CachedSegment,
+	type Rotation,
+} from "./attention.ts";
 export { embedding, type HeadOptions, head } from "./embedding.ts";
 export { type ExpertsOptions, type ExpertWeight, experts } from "./experts.ts";
 export { type BlockWeight, type DenseWeight, type LinearWeight, linear, preciseLinear } from "./linear.ts";

@@ -3,10 +3,6 @@ import { simplifiedLayerNormalization } from "../ops/normalisation.ts";
 import type { Value } from "../types.ts";
 
 /** x [..., width] → x / √(mean(x²) + epsilon) ⊙ weight, weight [width]. */
-export function rmsNorm(
-	x: Value<"float32">,
-	weight: Value<"float32">,
-	epsilon: number,
-): Value<"float32"> {
+export function rmsNorm(x: Value<"float32">, weight: Value<"float32">, epsilon: number): Value<"float32"> {
 	return simplifiedLayerNormalization(x, weight, { epsilon });
 }
