@@ -1,6 +1,7 @@
 /** `tok perplexity`: how well a model predicts a text when its cache is kept by a policy. */
 import { writeFile } from "node:fs/promises";
 import { formatPolicy, parsePolicy } from "@tok/kv-cache";
+import type { Tokenizer } from "@tok/lm";
 import type { Command } from "../command.ts";
 import { fail } from "../errors.ts";
 import type { Flags } from "../flags.ts";
@@ -68,7 +69,7 @@ export const perplexity: Command = {
 		const from = flags.integer("from", 1) ?? 1;
 		const readInput = await prepareInput(flags, io);
 		await withModel(context, settings, async (model) => {
-			const { ids, flag } = readInput((text) => model.tokenizer.encode(text));
+			const { ids, flag } = readInput(model.tokenizer, limit);
 			checkIds(flag, ids, model.info.vocabularySize);
 			const used = limit === undefined ? ids : ids.subarray(0, limit);
 			if (limit !== undefined && limit > ids.length) {
@@ -128,7 +129,7 @@ interface Input {
 async function prepareInput(
 	flags: Flags,
 	io: Parameters<typeof readText>[2],
-): Promise<(encode: (text: string) => number[]) => Input> {
+): Promise<(tokenizer: Tokenizer, limit: number | undefined) => Input> {
 	const textFile = flags.text("text-file");
 	const idsFile = flags.text("ids-file");
 	if ((textFile === undefined) === (idsFile === undefined)) {
@@ -139,7 +140,17 @@ async function prepareInput(
 		return () => ({ ids, flag: "--ids-file" });
 	}
 	const text = await readText("--text-file", textFile ?? "-", io);
-	return (encode) => ({ ids: Int32Array.from(encode(text)), flag: "--text-file" });
+	return (tokenizer, limit) => ({ ids: encodeFirst(tokenizer, text, limit), flag: "--text-file" });
+}
+
+/** At least the first `limit` ids of a text, or all: a book need not be encoded whole for its first page. */
+function encodeFirst(tokenizer: Tokenizer, text: string, limit = Number.POSITIVE_INFINITY): Int32Array {
+	const ids: number[] = [];
+	for (const piece of tokenizer.encodeChunks(text)) {
+		for (const id of piece) ids.push(id);
+		if (ids.length >= limit) break;
+	}
+	return Int32Array.from(ids);
 }
 
 /** Little-endian float32. */

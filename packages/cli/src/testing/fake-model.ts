@@ -59,7 +59,7 @@ export function fakeModel(): FakeModel {
 			if (Array.isArray(options.pin)) stream.push(...options.pin);
 			return session;
 		},
-		async restoreSession(path, { policy }) {
+		async restoreSession(path, { policy } = {}) {
 			const saved = await readFile(path, "utf8");
 			if (policy !== undefined && formatPolicy(policy) !== saved) throw new TokError("lm", "another policy");
 			return createFakeSession(stream, []);
