@@ -7,7 +7,9 @@
  * cut that error by a fifth. A quantised weight is not rounded a second time where that can be helped: a block of
  * a GGUF type holds points of a lattice d · q + m, and the scale is chosen so that those points are bytes.
  */
-import type { TensorFile } from "../formats/tensor-file.ts";
+import { halfAt } from "../formats/dequantize/half.ts";
+import { tensorTypeInfo } from "../formats/dequantize/tensor-types.ts";
+import type { TensorFile, TensorInfo } from "../formats/tensor-file.ts";
 import type { StoredMatrix } from "./weights.ts";
 
 export const BLOCK = 16;
@@ -37,7 +39,7 @@ export function quantizeMatrices(file: TensorFile, matrices: readonly StoredMatr
 			codes: codes.subarray(row * blocks * BLOCK, (row + count) * blocks * BLOCK),
 			scales: scales.subarray(row * blocks, (row + count) * blocks),
 		};
-		quantizeRows(file.read(info.name), columns, target);
+		quantizeRows(file.read(info.name), columns, target, latticeSteps(file, info));
 		row += count;
 	}
 	return { codes, scales, rows, columns };
@@ -48,46 +50,84 @@ interface Target {
 	readonly scales: Float32Array;
 }
 
+/** Step of the lattice on which `span` neighbouring weights lie, for every such span of a tensor. */
+interface LatticeSteps {
+	readonly span: number;
+	readonly steps: Float32Array;
+}
+
+/** GGUF types whose blocks begin with the step of their lattice, a half. */
+const STEP_FIRST: ReadonlySet<string> = new Set(["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL"]);
+
+/** The steps that a tensor's bytes name outright. Undefined for other types: then they are found in the weights. */
+function latticeSteps(file: TensorFile, { name, type }: TensorInfo): LatticeSteps | undefined {
+	const info = tensorTypeInfo(type);
+	if (info === undefined || !STEP_FIRST.has(type)) return undefined;
+	const { blockSize, blockBytes } = info;
+	const bytes = file.readBytes(name);
+	const steps = Float32Array.from({ length: bytes.length / blockBytes }, (_, i) =>
+		halfAt(bytes, i * blockBytes),
+	);
+	return { span: blockSize, steps };
+}
+
 /** weights [rows, columns] → codes and scales. A row's last block is filled up with zeros. */
-export function quantizeRows(weights: Float32Array, columns: number, { codes, scales }: Target): void {
+export function quantizeRows(
+	weights: Float32Array,
+	columns: number,
+	{ codes, scales }: Target,
+	lattice?: LatticeSteps,
+): void {
 	const blocks = Math.ceil(columns / BLOCK);
-	const sorted = new Float32Array(BLOCK);
 	for (let index = 0; index < scales.length; index++) {
 		const row = Math.floor(index / blocks);
 		const from = row * columns + (index - row * blocks) * BLOCK;
 		const to = Math.min(from + BLOCK, (row + 1) * columns);
-		const scale = blockScale(weights, from, to, sorted);
+		let least = weights[from] as number;
+		let most = least;
+		for (let i = from + 1; i < to; i++) {
+			const weight = weights[i] as number;
+			if (weight < least) least = weight;
+			else if (weight > most) most = weight;
+		}
+		const step = lattice ? lattice.steps[Math.floor(from / lattice.span)] : findStep(weights, from, to);
+		const scale = Math.fround(blockScale(least, most, step ?? 0));
 		scales[index] = scale;
 		const inverse = scale === 0 ? 0 : 1 / scale;
 		const start = index * BLOCK - from;
-		for (let i = from; i < to; i++) codes[start + i] = Math.round((weights[i] as number) * inverse) + ZERO;
-		codes.fill(ZERO, start + to, start + from + BLOCK);
+		// Codes are positive, so that adding a half and cutting off rounds.
+		for (let i = from; i < to; i++) codes[start + i] = (weights[i] as number) * inverse + (ZERO + 0.5);
+		if (to < from + BLOCK) codes.fill(ZERO, start + to, start + from + BLOCK);
 	}
 }
 
 /** The scale of one block: a fraction of its lattice's step when it has one, else a 127th of its largest weight. */
-function blockScale(weights: Float32Array, from: number, to: number, sorted: Float32Array): number {
-	const count = to - from;
-	sort(weights, from, count, sorted);
+function blockScale(least: number, most: number, step: number): number {
+	const size = Math.abs(step);
+	const parts = size === 0 ? undefined : fraction(least / size, Math.round((most - least) / size));
+	return parts === undefined ? Math.max(-least, most) / LARGEST : size / parts;
+}
+
+/** The step of the lattice on which the weights lie: their smallest distance, when all others are multiples of it. */
+function findStep(weights: Float32Array, from: number, to: number): number {
+	const sorted = weights.slice(from, to).sort();
 	const least = sorted[0] as number;
-	const most = sorted[count - 1] as number;
-	const largest = Math.max(-least, most);
-	let gap = Number.POSITIVE_INFINITY;
+	const most = sorted[sorted.length - 1] as number;
 	// What two equal points may differ by after rounding to float32.
-	const noise = largest * 1e-6;
-	for (let i = 1; i < count; i++) {
+	const noise = Math.max(-least, most) * 1e-6;
+	let gap = Number.POSITIVE_INFINITY;
+	for (let i = 1; i < sorted.length; i++) {
 		const difference = (sorted[i] as number) - (sorted[i - 1] as number);
 		if (difference > noise && difference < gap) gap = difference;
 	}
 	const levels = Math.round((most - least) / gap);
-	if (!(levels >= 1 && levels <= 2 * LARGEST)) return largest / LARGEST;
+	if (!(levels >= 1 && levels <= 2 * LARGEST)) return 0;
 	const step = (most - least) / levels;
-	for (let i = 0; i < count; i++) {
-		const point = ((sorted[i] as number) - least) / step;
-		if (Math.abs(point - Math.round(point)) > 0.01) return largest / LARGEST;
+	for (const weight of sorted) {
+		const point = (weight - least) / step;
+		if (Math.abs(point - Math.round(point)) > 0.01) return 0;
 	}
-	const parts = fraction(least / step, levels);
-	return parts === undefined ? largest / LARGEST : step / parts;
+	return step;
 }
 
 /**
@@ -101,24 +141,12 @@ function fraction(ratio: number, levels: number): number | undefined {
 		const offset = Math.round(ratio * parts);
 		if (offset < -LARGEST || offset + levels * parts > LARGEST) break;
 		const error = Math.abs(ratio - offset / parts);
-		// A finer fraction has to be better by more than rounding.
-		if (error < least - 1e-5) {
+		if (error < least) {
 			least = error;
 			best = parts;
+			// Closer than float32 shows.
+			if (error < 1e-5) break;
 		}
 	}
 	return best;
-}
-
-/** Insertion sort of weights[from, from + count) into `sorted`: the blocks are short. */
-function sort(weights: Float32Array, from: number, count: number, sorted: Float32Array): void {
-	for (let i = 0; i < count; i++) {
-		const weight = weights[from + i] as number;
-		let j = i;
-		while (j > 0 && (sorted[j - 1] as number) > weight) {
-			sorted[j] = sorted[j - 1] as number;
-			j--;
-		}
-		sorted[j] = weight;
-	}
 }
