@@ -19,6 +19,8 @@ export interface TokOptions {
 	readonly abortAfter?: number;
 	readonly tty?: { readonly columns: number; readonly rows: number };
 	readonly env?: Readonly<Record<string, string>>;
+	/** Defaults to ones that lend a fake model. */
+	readonly services?: Services;
 }
 
 export async function tok(argv: readonly string[], options: TokOptions = {}): Promise<Outcome> {
@@ -38,7 +40,7 @@ export async function tok(argv: readonly string[], options: TokOptions = {}): Pr
 		signal: controller.signal,
 		intercept: () => () => undefined,
 	};
-	const code = await run(argv, io, fakeServices(model, loaded));
+	const code = await run(argv, io, options.services ?? fakeServices(model, loaded));
 	return { code, stdout: stdout.text(), stderr: stderr.text(), model, loaded };
 }
 
