@@ -2,48 +2,54 @@
 import {
 	type GraphFile,
 	type GraphSession,
+	type KvStore,
 	kvNames,
 	type RunOptions,
 	type Tensor,
 	TokError,
 } from "@tok/runtime";
 import * as ort from "onnxruntime-node";
+import { checkInputs } from "./check-inputs.ts";
 import { CpuKvStore } from "./cpu-kv-store.ts";
+import { fromOrt, toOrt } from "./host-tensors.ts";
+import type { Resources } from "./resources.ts";
 
 export class CpuGraphSession implements GraphSession {
 	readonly inputNames: readonly string[];
 	readonly outputNames: readonly string[];
+	/** Undefined once disposed. */
 	#session: ort.InferenceSession | undefined;
-	readonly #onDispose: (self: GraphSession) => void;
+	/** Runs under way: onnxruntime refuses one whose session is released before it begins. */
+	readonly #running = new Set<Promise<unknown>>();
+	readonly #resources: Resources;
 
-	private constructor(session: ort.InferenceSession, onDispose: (self: GraphSession) => void) {
+	private constructor(session: ort.InferenceSession, resources: Resources) {
 		this.#session = session;
-		this.#onDispose = onDispose;
+		this.#resources = resources;
 		this.inputNames = session.inputNames;
 		this.outputNames = session.outputNames;
+		resources.sessions.add(this);
 	}
 
 	static async load(
-		file: GraphFile,
+		{ model, weights = [] }: GraphFile,
 		threads: number,
-		onDispose: (self: GraphSession) => void,
+		resources: Resources,
 	): Promise<CpuGraphSession> {
-		const options: ort.InferenceSession.SessionOptions = {
-			executionProviders: ["cpu"],
-			intraOpNumThreads: threads,
-			graphOptimizationLevel: "all",
-			logSeverityLevel: 3,
-			externalData: file.weights?.map(({ path, data }) => ({ path, data })) ?? [],
-		};
 		try {
-			return new CpuGraphSession(await ort.InferenceSession.create(file.model, options), onDispose);
+			const session = await ort.InferenceSession.create(model, {
+				executionProviders: ["cpu"],
+				intraOpNumThreads: threads,
+				graphOptimizationLevel: "all",
+				logSeverityLevel: 3,
+				externalData: weights.map(({ path, data }) => ({ path, data })),
+			});
+			return new CpuGraphSession(session, resources);
 		} catch (cause) {
 			throw new TokError(
 				"runtime-cpu",
-				`loadGraph: expected a graph that onnxruntime accepts, got ${reason(cause)}`,
-				{
-					cause,
-				},
+				`loadGraph: expected a graph that onnxruntime accepts, got its refusal: ${reason(cause)}`,
+				{ cause },
 			);
 		}
 	}
@@ -54,31 +60,21 @@ export class CpuGraphSession implements GraphSession {
 	): Promise<Record<string, Tensor>> {
 		if (this.#session === undefined)
 			throw new TokError("runtime-cpu", "run: the graph session was disposed. Load the graph again.");
-		if (store !== undefined && !(store instanceof CpuKvStore))
-			throw new TokError(
-				"runtime-cpu",
-				"run: expected a store that this runtime created. Use runtime.createKvStore.",
-			);
-		const tensors: Record<string, ort.Tensor> = store === undefined ? {} : { ...store.tensors() };
-		for (const [name, tensor] of Object.entries(feeds))
-			tensors[name] = new ort.Tensor(tensor.dtype, tensor.data as never, tensor.dims as number[]);
-		let results: ort.InferenceSession.ReturnType;
-		try {
-			results = await this.#session.run(tensors, outputs);
-		} catch (cause) {
-			throw new TokError("runtime-cpu", `run: onnxruntime refused the feeds: ${reason(cause)}`, { cause });
+		const ownStore = store && this.#own(store);
+		this.#checkOutputs(outputs);
+		const buffers = ownStore?.tensors() ?? {};
+		checkInputs(this.#session.inputMetadata, feeds, buffers);
+		const tensors: Record<string, ort.Tensor> = {};
+		for (const name of this.inputNames) {
+			const feed = feeds[name];
+			const tensor = feed === undefined ? buffers[name] : toOrt(feed);
+			if (tensor !== undefined) tensors[name] = tensor;
 		}
+		const results = await this.#execute(this.#session, tensors, outputs);
+		ownStore?.keep(results[kvNames.fresh]);
 		const fetched: Record<string, Tensor> = {};
-		for (const name of outputs) {
-			const tensor = results[name] as ort.Tensor;
-			if (store !== undefined && name === kvNames.fresh) store.keep(tensor.data as Float32Array, tensor.dims);
-			else
-				fetched[name] = {
-					dtype: tensor.type,
-					dims: tensor.dims,
-					data: tensor.data,
-				} as Tensor;
-		}
+		for (const [name, tensor] of Object.entries(results))
+			if (ownStore === undefined || name !== kvNames.fresh) fetched[name] = fromOrt(tensor);
 		return fetched;
 	}
 
@@ -86,12 +82,50 @@ export class CpuGraphSession implements GraphSession {
 		const session = this.#session;
 		if (session === undefined) return;
 		this.#session = undefined;
-		this.#onDispose(this);
+		this.#resources.sessions.delete(this);
+		await Promise.allSettled(this.#running);
 		await session.release();
 	}
 
 	[Symbol.asyncDispose](): Promise<void> {
 		return this.dispose();
+	}
+
+	async #execute(
+		session: ort.InferenceSession,
+		tensors: Readonly<Record<string, ort.Tensor>>,
+		outputs: readonly string[],
+	): Promise<ort.InferenceSession.ReturnType> {
+		const running = session.run(tensors, outputs);
+		this.#running.add(running);
+		try {
+			return await running;
+		} catch (cause) {
+			throw new TokError(
+				"runtime-cpu",
+				`run: expected feeds that the graph can compute with, got onnxruntime's refusal: ${reason(cause)}`,
+				{ cause },
+			);
+		} finally {
+			this.#running.delete(running);
+		}
+	}
+
+	#own(store: KvStore): CpuKvStore {
+		if (store instanceof CpuKvStore && store.resources === this.#resources) return store;
+		throw new TokError(
+			"runtime-cpu",
+			"run: expected a store that this runtime created, got another. Use runtime.createKvStore.",
+		);
+	}
+
+	#checkOutputs(outputs: readonly string[]): void {
+		const unknown = outputs.filter((name) => !this.outputNames.includes(name));
+		if (outputs.length === 0 || unknown.length > 0)
+			throw new TokError(
+				"runtime-cpu",
+				`run: expected outputs among ${this.outputNames.join(", ")}, got ${unknown.join(", ") || "none"}.`,
+			);
 	}
 }
 

@@ -1,286 +1,217 @@
-/**
- * A session's keys and values in host memory. onnxruntime reads the buffers in place; a write copies only the
- * fresh rows that a plan keeps, so its cost does not depend on the window.
- */
+/** A session's keys and values in host memory. onnxruntime reads the buffers in place. */
 import { type KvShape, type KvStore, type KvWrite, kvNames, TokError } from "@tok/runtime";
 import * as ort from "onnxruntime-node";
-
-/** One layer's buffers of one segment. */
-interface LayerBuffers {
-	readonly key: Float32Array; // [kvHeads, headDim, slots]
-	readonly value: Float32Array; // [kvHeads, slots, headDim]
-}
-
-interface Fresh {
-	readonly data: Float32Array; // [layers, 2, kvHeads, rows, headDim]
-	readonly rows: number;
-}
+import type { Resources } from "./resources.ts";
+import { type FreshRows, type Geometry, SegmentBuffers } from "./segment-buffers.ts";
 
 export class CpuKvStore implements KvStore {
-	#slots: number[];
-	#buffers: LayerBuffers[][]; // [segments][layers]
-	#tensors: Record<string, ort.Tensor> | undefined;
-	#fresh: Fresh | undefined;
-	#disposed = false;
-	readonly #geometry: Omit<KvShape, "slots">;
-	readonly #limit: number;
-	readonly #open: Set<KvStore>;
+	/** The runtime to which the store belongs. */
+	readonly resources: Resources;
+	readonly #geometry: Geometry;
+	/** Undefined once disposed. */
+	#segments: SegmentBuffers[] | undefined;
+	#tensors: Readonly<Record<string, ort.Tensor>> | undefined;
+	#fresh: FreshRows | undefined;
 
-	private constructor(shape: KvShape, buffers: LayerBuffers[][], limit: number, open: Set<KvStore>) {
-		const { slots, ...geometry } = shape;
+	private constructor(geometry: Geometry, segments: SegmentBuffers[], resources: Resources) {
 		this.#geometry = geometry;
-		this.#slots = [...slots];
-		this.#buffers = buffers;
-		this.#limit = limit;
-		this.#open = open;
-		open.add(this);
+		this.#segments = segments;
+		this.resources = resources;
+		resources.stores.add(this);
 	}
 
-	/** Allocates zeroed buffers. Throws when they exceed `limit` bytes. */
-	static create(shape: KvShape, limit: number, open: Set<KvStore>): CpuKvStore {
-		validate(shape);
-		checkMemory(kvBytes(shape), limit);
-		const buffers = shape.slots.map((slots) =>
-			Array.from({ length: shape.layers }, () => allocate(shape.kvHeads, shape.headDim, slots)),
-		);
-		return new CpuKvStore(shape, buffers, limit, open);
+	/** Allocates zeroed buffers. Throws when the shape is none, or exceeds the memory limit. */
+	static create({ slots, ...geometry }: KvShape, resources: Resources): CpuKvStore {
+		checkShape({ slots, ...geometry });
+		resources.checkMemory(slots.reduce((sum, count) => sum + bytesOfSlots(geometry, count), 0));
+		const segments = slots.map((count) => SegmentBuffers.zeros(geometry, count));
+		return new CpuKvStore(geometry, segments, resources);
 	}
 
 	get shape(): KvShape {
-		return { ...this.#geometry, slots: [...this.#slots] };
+		return { ...this.#geometry, slots: (this.#segments ?? []).map(({ slots }) => slots) };
 	}
 
 	get bytes(): number {
-		return this.#disposed ? 0 : kvBytes(this.shape);
+		return this.shape.slots.reduce((sum, slots) => sum + bytesOfSlots(this.#geometry, slots), 0);
 	}
 
-	/** The buffers as onnxruntime inputs, by name; made once and kept until a buffer is replaced. */
-	tensors(): Record<string, ort.Tensor> {
-		this.#checkOpen();
-		this.#tensors ??= this.#wrap();
+	/** The buffers as onnxruntime's tensors, by the names of `kvNames`; the same ones until a segment grows. */
+	tensors(): Readonly<Record<string, ort.Tensor>> {
+		const segments = this.#open();
+		this.#tensors ??= wrap(segments, this.#geometry);
 		return this.#tensors;
 	}
 
-	/** Keeps a run's fresh output until `write`. */
-	keep(data: Float32Array, dims: readonly number[]): void {
-		const { layers, kvHeads, headDim } = this.#geometry;
-		const [batch, heads, rows] = dims;
-		if (
-			dims.length !== 4 ||
-			batch !== 1 ||
-			heads !== layers * 2 * kvHeads ||
-			dims[3] !== headDim ||
-			rows === undefined
-		)
-			throw new TokError(
-				"runtime-cpu",
-				`${kvNames.fresh}: expected [1, ${layers * 2 * kvHeads}, tokens, ${headDim}], got [${dims.join(", ")}]. ` +
-					"Create the store with the shape of this graph.",
-			);
-		this.#fresh = { data, rows };
+	/** Keeps a run's `fresh` output for `write`, or forgets the one before when a run left none. */
+	keep(fresh: ort.Tensor | undefined): void {
+		this.#open();
+		this.#fresh = fresh && this.#rowsOf(fresh);
 	}
 
 	async write(writes: readonly KvWrite[]): Promise<void> {
-		this.#checkOpen();
+		const segments = this.#open();
 		const fresh = this.#fresh;
 		if (fresh === undefined)
 			throw new TokError(
 				"runtime-cpu",
-				"write: expected fresh entries, got none. Run the graph with this store first.",
+				`write: expected ${kvNames.fresh} rows, got none. Run a graph with this store first.`,
 			);
-		for (const write of writes) this.#checkWrite(write, fresh.rows);
-		for (const write of writes) this.#copyRows(write, fresh);
+		for (const write of writes) checkWrite(write, fresh.tokens, segments[write.segment]?.slots);
+		for (const write of writes) segments[write.segment]?.write(write, fresh);
 		this.#fresh = undefined;
 	}
 
 	grow(segment: number, slots: number): void {
-		this.#checkOpen();
-		const before = this.#slots[segment];
-		if (before === undefined || !Number.isSafeInteger(slots) || slots < before)
+		const segments = this.#open();
+		const before = segments[segment];
+		if (before === undefined || !Number.isSafeInteger(slots) || slots < before.slots)
 			throw new TokError(
 				"runtime-cpu",
-				`grow: expected a segment below ${this.#slots.length} and at least ${before ?? 0} slots, got segment ${segment} and ${slots}.`,
+				`grow: expected ${before === undefined ? `a segment below ${segments.length}` : `an integer ≥ ${before.slots}`}, ` +
+					`got ${slots} slots for segment ${segment}. Buffers never shrink.`,
 			);
-		if (slots === before) return;
-		const { layers, kvHeads, headDim } = this.#geometry;
-		checkMemory(this.bytes + kvBytes({ ...this.#geometry, slots: [slots - before] }), this.#limit);
-		const grown = this.#buffers[segment] as LayerBuffers[];
-		for (let layer = 0; layer < layers; layer++) {
-			const from = grown[layer] as LayerBuffers;
-			const to = allocate(kvHeads, headDim, slots);
-			for (let row = 0; row < kvHeads * headDim; row++)
-				to.key.set(from.key.subarray(row * before, (row + 1) * before), row * slots);
-			for (let head = 0; head < kvHeads; head++)
-				to.value.set(
-					from.value.subarray(head * before * headDim, (head + 1) * before * headDim),
-					head * slots * headDim,
-				);
-			grown[layer] = to;
-		}
-		this.#slots[segment] = slots;
+		if (slots === before.slots) return;
+		this.resources.checkMemory(bytesOfSlots(this.#geometry, slots - before.slots));
+		segments[segment] = before.grown(slots);
 		this.#tensors = undefined;
 	}
 
 	fork(): KvStore {
-		this.#checkOpen();
-		checkMemory(this.bytes, this.#limit);
-		const copy = this.#buffers.map((layers) =>
-			layers.map(({ key, value }) => ({
-				key: key.slice(),
-				value: value.slice(),
-			})),
-		);
-		return new CpuKvStore(this.shape, copy, this.#limit, this.#open);
+		const segments = this.#open();
+		this.resources.checkMemory(this.bytes);
+		const copies = segments.map((segment) => segment.clone());
+		return new CpuKvStore(this.#geometry, copies, this.resources);
 	}
 
 	async *read(): AsyncIterable<Uint8Array> {
-		this.#checkOpen();
-		for (const buffer of this.#inFileOrder()) yield bytesOf(buffer);
+		for (const buffer of inFileOrder(this.#open(), this.#geometry)) yield buffer;
 	}
 
 	async load(bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
-		this.#checkOpen();
-		const targets = this.#inFileOrder().map(bytesOf);
-		let index = 0;
-		let offset = 0;
-		let taken = 0;
-		for await (let part of bytes) {
-			taken += part.length;
-			while (part.length > 0) {
-				const target = targets[index];
-				if (target === undefined) throw this.#wrongSize(taken);
-				const count = Math.min(part.length, target.length - offset);
-				target.set(part.subarray(0, count), offset);
-				part = part.subarray(count);
-				offset += count;
-				if (offset === target.length) {
-					index++;
-					offset = 0;
-				}
-			}
-		}
-		if (taken !== this.bytes) throw this.#wrongSize(taken);
+		const targets = inFileOrder(this.#open(), this.#geometry);
+		this.#fresh = undefined;
+		const got = await fill(targets, bytes);
+		if (got !== this.bytes)
+			throw new TokError(
+				"runtime-cpu",
+				`load: expected ${this.bytes} bytes of keys and values, got ${got < this.bytes ? "only" : "at least"} ${got}. ` +
+					"They belong to another shape, or were cut.",
+			);
 	}
 
 	dispose(): void {
-		this.#disposed = true;
-		this.#buffers = [];
+		this.#segments = undefined;
 		this.#tensors = undefined;
 		this.#fresh = undefined;
-		this.#open.delete(this);
+		this.resources.stores.delete(this);
 	}
 
 	[Symbol.dispose](): void {
 		this.dispose();
 	}
 
-	#copyRows({ segment, row, slot, length }: KvWrite, { data, rows }: Fresh): void {
-		const { layers, kvHeads, headDim } = this.#geometry;
-		const slots = this.#slots[segment] as number;
-		const plane = rows * headDim; // one head's fresh rows
-		const buffers = this.#buffers[segment] as LayerBuffers[];
-		for (let layer = 0; layer < layers; layer++) {
-			const { key, value } = buffers[layer] as LayerBuffers;
-			for (let head = 0; head < kvHeads; head++) {
-				const freshKey = (layer * 2 * kvHeads + head) * plane + row * headDim;
-				for (let d = 0; d < headDim; d++) {
-					const target = (head * headDim + d) * slots + slot;
-					for (let r = 0; r < length; r++) key[target + r] = data[freshKey + r * headDim + d] as number;
-				}
-				const freshValue = ((layer * 2 + 1) * kvHeads + head) * plane + row * headDim;
-				value.set(data.subarray(freshValue, freshValue + length * headDim), (head * slots + slot) * headDim);
-			}
-		}
+	#open(): SegmentBuffers[] {
+		if (this.#segments === undefined)
+			throw new TokError("runtime-cpu", "the key/value store was disposed. Create a new one.");
+		return this.#segments;
 	}
 
-	#checkWrite({ segment, row, slot, length }: KvWrite, rows: number): void {
-		const slots = this.#slots[segment];
-		const fits = slots !== undefined && row >= 0 && slot >= 0 && length >= 0;
-		if (!fits || row + length > rows || slot + length > slots)
+	#rowsOf({ data, dims }: ort.Tensor): FreshRows {
+		const { layers, kvHeads, headDim } = this.#geometry;
+		const [batch, heads, tokens, width] = dims;
+		const planes = layers * 2 * kvHeads;
+		if (dims.length !== 4 || batch !== 1 || heads !== planes || tokens === undefined || width !== headDim)
 			throw new TokError(
 				"runtime-cpu",
-				`write: expected rows within ${rows} and slots within ${slots ?? "a known segment"}, ` +
-					`got rows ${row}–${row + length} into slots ${slot}–${slot + length} of segment ${segment}.`,
+				`${kvNames.fresh}: expected [1, ${planes}, tokens, ${headDim}], got [${dims.join(", ")}]. ` +
+					"Create the store with the shape of this graph.",
 			);
+		return { data: data as Float32Array, tokens };
 	}
+}
 
-	#inFileOrder(): Float32Array[] {
-		const { layers } = this.#geometry;
-		const ordered: Float32Array[] = [];
-		for (let layer = 0; layer < layers; layer++)
-			for (const segment of this.#buffers) {
-				const { key, value } = segment[layer] as LayerBuffers;
-				ordered.push(key, value);
-			}
-		return ordered;
-	}
-
-	#wrap(): Record<string, ort.Tensor> {
-		const { kvHeads, headDim } = this.#geometry;
-		const tensors: Record<string, ort.Tensor> = {};
-		this.#buffers.forEach((layers, segment) => {
-			const slots = this.#slots[segment] as number;
-			layers.forEach(({ key, value }, layer) => {
-				tensors[kvNames.key(segment, layer)] = new ort.Tensor("float32", key, [1, kvHeads, headDim, slots]);
-				tensors[kvNames.value(segment, layer)] = new ort.Tensor("float32", value, [
-					1,
-					kvHeads,
-					slots,
-					headDim,
-				]);
-			});
+function wrap(
+	segments: readonly SegmentBuffers[],
+	{ kvHeads, headDim }: Geometry,
+): Record<string, ort.Tensor> {
+	const tensors: Record<string, ort.Tensor> = {};
+	segments.forEach(({ slots, layers }, segment) => {
+		layers.forEach(({ key, value }, layer) => {
+			const [keyDims, valueDims] = [
+				[1, kvHeads, headDim, slots],
+				[1, kvHeads, slots, headDim],
+			];
+			tensors[kvNames.key(segment, layer)] = new ort.Tensor("float32", key, keyDims);
+			tensors[kvNames.value(segment, layer)] = new ort.Tensor("float32", value, valueDims);
 		});
-		return tensors;
+	});
+	return tensors;
+}
+
+/** Every buffer's bytes: layer, segment, key before value. */
+function inFileOrder(segments: readonly SegmentBuffers[], { layers }: Geometry): Uint8Array[] {
+	return Array.from({ length: layers }, (_, layer) =>
+		segments.flatMap((segment) => {
+			const buffers = segment.layers[layer];
+			return buffers === undefined ? [] : [asBytes(buffers.key), asBytes(buffers.value)];
+		}),
+	).flat();
+}
+
+/** Fills the targets in turn. Returns how many bytes came, at the latest when there are too many. */
+async function fill(
+	targets: readonly Uint8Array[],
+	bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): Promise<number> {
+	let [index, offset, got] = [0, 0, 0];
+	for await (let part of bytes) {
+		got += part.length;
+		while (part.length > 0) {
+			const target = targets[index];
+			if (target === undefined) return got;
+			const count = Math.min(part.length, target.length - offset);
+			target.set(part.subarray(0, count), offset);
+			part = part.subarray(count);
+			offset += count;
+			if (offset === target.length) [index, offset] = [index + 1, 0];
+		}
 	}
-
-	#wrongSize(got: number): TokError {
-		return new TokError(
-			"runtime-cpu",
-			`load: expected ${this.bytes} bytes of keys and values, got ${got < this.bytes ? "only " : "at least "}${got}. ` +
-				"They belong to another shape, or were cut.",
-		);
-	}
-
-	#checkOpen(): void {
-		if (this.#disposed)
-			throw new TokError("runtime-cpu", "the key/value store was disposed. Create a new one.");
-	}
+	return got;
 }
 
-/** Bytes of all buffers: keys and values, float32. */
-function kvBytes({ layers, kvHeads, headDim, slots }: KvShape): number {
-	const entries = slots.reduce((sum, count) => sum + count, 0);
-	return layers * kvHeads * headDim * 2 * 4 * entries;
+function asBytes({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
+	return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-function allocate(kvHeads: number, headDim: number, slots: number): LayerBuffers {
-	const size = kvHeads * headDim * slots;
-	return { key: new Float32Array(size), value: new Float32Array(size) };
+function bytesOfSlots({ layers, kvHeads, headDim }: Geometry, slots: number): number {
+	return layers * kvHeads * headDim * 2 * 4 * slots; // keys and values, float32
 }
 
-function bytesOf(buffer: Float32Array): Uint8Array {
-	return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
-}
-
-function validate(shape: KvShape): void {
+function checkShape(shape: KvShape): void {
 	const { layers, kvHeads, headDim, slots } = shape;
-	const wrong = [layers, kvHeads, headDim].some((n) => !Number.isSafeInteger(n) || n < 1);
-	if (wrong || slots.some((n) => !Number.isSafeInteger(n) || n < 0))
+	const counts = [layers, kvHeads, headDim];
+	if (!counts.every((n) => isInteger(n, 1)) || !slots.every((n) => isInteger(n, 0)))
 		throw new TokError(
 			"runtime-cpu",
 			`createKvStore: expected integers ≥ 1 for layers, kvHeads and headDim and ≥ 0 for slots, got ${JSON.stringify(shape)}.`,
 		);
 }
 
-function checkMemory(bytes: number, limit: number): void {
-	if (bytes > limit)
+function checkWrite(
+	{ segment, row, slot, length }: KvWrite,
+	tokens: number,
+	slots: number | undefined,
+): void {
+	const integers = [row, slot, length].every((n) => isInteger(n, 0));
+	if (!integers || slots === undefined || row + length > tokens || slot + length > slots)
 		throw new TokError(
 			"runtime-cpu",
-			`expected a cache that fits into ${gigabytes(limit)} of memory, got a policy that needs ${gigabytes(bytes)}. ` +
-				"Choose a smaller window.",
+			`write: expected rows within ${tokens} and slots within ${slots ?? "a known segment"}, ` +
+				`got ${length} rows from row ${row} into slot ${slot} of segment ${segment}.`,
 		);
 }
 
-function gigabytes(bytes: number): string {
-	return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+function isInteger(n: number, least: number): boolean {
+	return Number.isSafeInteger(n) && n >= least;
 }

@@ -16,17 +16,24 @@ import {
 } from "@tok/runtime";
 import { CpuGraphSession } from "./cpu-graph-session.ts";
 import { CpuKvStore } from "./cpu-kv-store.ts";
-import { memoryLimit } from "./memory-limit.ts";
+import { availableMemory, Resources } from "./resources.ts";
 
 export interface CpuOptions {
 	/** Threads of one operator. Defaults to the parallelism that the process may use. */
 	readonly threads?: number;
+	/** Bytes that all key/value stores together may take. Defaults to the memory of the machine or its container. */
+	readonly memoryLimit?: number;
 }
 
-/** Creates the CPU runtime. Throws when `threads` is not an integer ≥ 1. */
-export function cpu({ threads = availableParallelism() }: CpuOptions = {}): Runtime {
+/** Creates the CPU runtime. Throws a TokError when `threads` or `memoryLimit` is not an integer ≥ 1. */
+export function cpu({
+	threads = availableParallelism(),
+	memoryLimit = availableMemory(),
+}: CpuOptions = {}): Runtime {
 	checkThreads(threads);
-	return new CpuRuntime(threads);
+	if (!Number.isSafeInteger(memoryLimit) || memoryLimit < 1)
+		throw new TokError("runtime-cpu", `memoryLimit: expected bytes, an integer ≥ 1, got ${memoryLimit}.`);
+	return new CpuRuntime(threads, memoryLimit);
 }
 
 function checkThreads(threads: number): void {
@@ -39,14 +46,15 @@ function checkThreads(threads: number): void {
 
 class CpuRuntime implements Runtime {
 	readonly name = "cpu";
-	readonly memoryLimit: number = memoryLimit();
+	readonly memoryLimit: number;
 	readonly #threads: number;
-	readonly #sessions = new Set<GraphSession>();
-	readonly #stores = new Set<KvStore>();
+	readonly #resources: Resources;
 	#disposed = false;
 
-	constructor(threads: number) {
+	constructor(threads: number, memoryLimit: number) {
 		this.#threads = threads;
+		this.memoryLimit = memoryLimit;
+		this.#resources = new Resources(memoryLimit);
 	}
 
 	async loadGraph(
@@ -56,25 +64,25 @@ class CpuRuntime implements Runtime {
 		this.#checkOpen();
 		checkThreads(threads);
 		signal?.throwIfAborted();
-		const session = await CpuGraphSession.load(file, threads, (closed) => this.#sessions.delete(closed));
-		this.#sessions.add(session);
-		// onnxruntime cannot be interrupted while it loads; an abort meanwhile takes effect here.
-		if (signal?.aborted) {
-			await session.dispose();
-			signal.throwIfAborted();
-		}
+		const session = await CpuGraphSession.load(file, threads, this.#resources);
+		// onnxruntime cannot be interrupted while it loads; what happened meanwhile takes effect here.
+		if (this.#disposed || signal?.aborted) await session.dispose();
+		this.#checkOpen();
+		signal?.throwIfAborted();
 		return session;
 	}
 
 	createKvStore(shape: KvShape): KvStore {
 		this.#checkOpen();
-		return CpuKvStore.create(shape, this.memoryLimit, this.#stores);
+		return CpuKvStore.create(shape, this.#resources);
 	}
 
 	async dispose(): Promise<void> {
 		this.#disposed = true;
-		for (const store of [...this.#stores]) store.dispose();
-		for (const session of [...this.#sessions]) await session.dispose();
+		const { sessions, stores } = this.#resources;
+		// Sessions first: their runs under way may still need a store.
+		await Promise.all([...sessions].map((session) => session.dispose()));
+		for (const store of [...stores]) store.dispose();
 	}
 
 	[Symbol.asyncDispose](): Promise<void> {

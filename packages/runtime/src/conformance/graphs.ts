@@ -1,0 +1,77 @@
+/** The graphs that conformance cases run. */
+import { add, GraphBuilder, matMul, type Shape, type Value } from "@tok/graph";
+import { type DType, type GraphFile, type KvShape, kvNames, type Tensor } from "../runtime.ts";
+import { floats } from "./tensors.ts";
+
+/** y = x. */
+export function echo(dtype: DType, shape: Shape = ["n"]): GraphFile {
+	const graph = new GraphBuilder("echo");
+	graph.output(graph.input("x", dtype, shape), "y");
+	return graph.build();
+}
+
+/** sum = left + right over [n, 2], twice = left + left. */
+export function sums(): GraphFile {
+	const graph = new GraphBuilder("sums");
+	const left = graph.input("left", "float32", ["n", 2]);
+	const right = graph.input("right", "float32", ["n", 2]);
+	graph.output(add(left, right), "sum");
+	graph.output(add(left, left), "twice");
+	return graph.build();
+}
+
+/** y = x · weight, with a weight [32, 32] that lies outside the model. */
+export function product(weight: Tensor<"float32">): GraphFile {
+	const graph = new GraphBuilder("product");
+	graph.output(matMul(graph.input("x", "float32", ["n", 32]), graph.constant("weight", weight)), "y");
+	return graph.build();
+}
+
+/** Name of the output that repeats a cache input. */
+export function seen(name: string): string {
+	return `seen.${name}`;
+}
+
+/**
+ * A graph that makes a store visible: it returns every buffer as it came in, as `seen.past.…`, and the input `rows`
+ * [1, layers · 2 · kvHeads, tokens, headDim] as `fresh`.
+ */
+export function mirror({ layers, kvHeads, headDim, slots }: KvShape): GraphFile {
+	const graph = new GraphBuilder("mirror");
+	slots.forEach((_, segment) => {
+		for (let layer = 0; layer < layers; layer++)
+			for (const input of cacheInputs(graph, { kvHeads, headDim }, segment, layer))
+				graph.output(input, seen(input.name));
+	});
+	const rows = graph.input("rows", "float32", [1, layers * 2 * kvHeads, "tokens", headDim]);
+	graph.output(rows, kvNames.fresh);
+	return graph.build();
+}
+
+/** One layer's keys [1, kvHeads, headDim, slots] and values [1, kvHeads, slots, headDim] of one segment, as inputs. */
+export function cacheInputs(
+	graph: GraphBuilder,
+	{ kvHeads, headDim }: Pick<KvShape, "kvHeads" | "headDim">,
+	segment: number,
+	layer: number,
+): [key: Value<"float32">, value: Value<"float32">] {
+	const slots = `slots.${segment}`;
+	return [
+		graph.input(kvNames.key(segment, layer), "float32", [1, kvHeads, headDim, slots]),
+		graph.input(kvNames.value(segment, layer), "float32", [1, kvHeads, slots, headDim]),
+	];
+}
+
+/** Feeds for `mirror`: element [layer, kind, head, row, d] is a number that tells where it came from. */
+export function freshRows(
+	{ layers, kvHeads, headDim }: KvShape,
+	tokens: number,
+	from = 1,
+): Tensor<"float32"> {
+	const dims = [1, layers * 2 * kvHeads, tokens, headDim];
+	const count = layers * 2 * kvHeads * tokens * headDim;
+	return floats(
+		dims,
+		Array.from({ length: count }, (_, i) => from + i),
+	);
+}

@@ -1,0 +1,15 @@
+import { attentionCases } from "./attention-case.ts";
+import type { ConformanceCase } from "./conformance-case.ts";
+import { graphCases } from "./graph-cases.ts";
+import { lifetimeCases } from "./lifetime-cases.ts";
+import { storeCases } from "./store-cases.ts";
+
+export type { ConformanceCase, CreateRuntime } from "./conformance-case.ts";
+
+/** What every runtime passes. SPEC.md has the rules that the ids name. */
+export const conformance: readonly ConformanceCase[] = [
+	...graphCases,
+	...storeCases,
+	...attentionCases,
+	...lifetimeCases,
+];
