@@ -5,7 +5,7 @@ import type { ArgsDef } from "citty";
 import { fail } from "./errors.ts";
 import type { Flags } from "./flags.ts";
 
-export const defaultModel = "smollm2-135m";
+const defaultModel = "smollm2-135m";
 
 export const modelFlag: ArgsDef = {
 	model: {

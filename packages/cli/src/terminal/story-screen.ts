@@ -129,6 +129,6 @@ function fit(parts: readonly string[], limit: number): string {
 }
 
 /** A model may write anything: control characters, escape sequences among them, never reach the terminal. */
-export function isPrintable(character: string): boolean {
+function isPrintable(character: string): boolean {
 	return !/^[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]$/u.test(character);
 }

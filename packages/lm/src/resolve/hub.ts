@@ -172,7 +172,7 @@ function access(options: HubOptions): { hubUrl: string; fetch: typeof fetch; acc
 }
 
 /** Base URL of the hub, without a slash at its end. */
-export function endpoint(env: Environment): string {
+function endpoint(env: Environment): string {
 	const url = (env.HF_ENDPOINT || "https://huggingface.co").replace(/\/+$/, "");
 	if (!URL.canParse(url))
 		throw new TokError("lm", `HF_ENDPOINT: expected a URL, got ${JSON.stringify(env.HF_ENDPOINT)}.`);
