@@ -72,30 +72,35 @@ export class LanguageModel implements Model, SessionModel {
 	}
 
 	createSession({ policy, positions = "in-cache", pin, chunk = CHUNK }: SessionOptions): Session {
+		this.engine.checkOpen();
+		checkChunk(chunk);
 		const pinned = typeof pin === "string" ? this.tokenizer.encode(pin) : (pin ?? []);
 		checkIds(pinned, this.info.vocabularySize);
 		const state = DecoderState.create(this.engine, withPinned(policy, pinned.length), positions);
-		return new DecoderSession(this, state, chunk, { pending: pinned, logits: undefined, sampler: undefined });
+		return new DecoderSession(this, state, chunk, { pending: pinned, logits: undefined, random: undefined });
 	}
 
 	async restoreSession(path: string, { policy, chunk = CHUNK }: RestoreOptions = {}): Promise<Session> {
+		this.engine.checkOpen();
+		checkChunk(chunk);
 		const saved = openSession(path);
 		try {
 			const { header } = saved;
-			const { precision } = this.info;
-			expectSame(path, "model", this.fingerprint(), header.model, "It was saved with another model.");
+			const { precision, vocabularySize } = this.info;
+			expectSame(path, "model", this.fingerprint(), header.model, "Load the model that it was saved with.");
 			expectSame(path, "precision", precision, header.precision, `Load the model as ${header.precision}.`);
 			const expected = policy === undefined ? header.policy : formatPolicy(policy);
 			expectSame(path, "policy", expected, header.policy, "Restore it with its own policy.");
-			checkIds([...header.tail, ...header.pending], this.info.vocabularySize);
+			expectSame(path, "logits", header.logits === 0 ? 0 : vocabularySize, header.logits);
+			checkIds([...header.tail, ...header.pending], vocabularySize);
 			const state = DecoderState.restore(this.engine, parsePolicy(header.policy), header.cache, header.tail);
 			try {
-				expectSame(path, "cache", JSON.stringify(state.store.shape), JSON.stringify(header.shape), "");
+				expectSame(path, "cache", JSON.stringify(state.store.shape), JSON.stringify(header.shape));
 				await state.store.load(saved.cache());
 				return new DecoderSession(this, state, chunk, {
 					pending: header.pending,
 					logits: saved.logits,
-					sampler: header.sampler ?? undefined,
+					random: header.random ?? undefined,
 				});
 			} catch (error) {
 				state.dispose();
@@ -109,6 +114,7 @@ export class LanguageModel implements Model, SessionModel {
 	async negativeLogLikelihoods(ids: ArrayLike<number>, options: LikelihoodOptions): Promise<Float32Array> {
 		const { policy, positions = "in-cache", chunk = CHUNK, from: first = 1, signal, onProgress } = options;
 		const { vocabularySize } = this.info;
+		checkChunk(chunk);
 		checkIds(ids, vocabularySize);
 		const end = ids.length - 1;
 		if (!Number.isSafeInteger(first) || first < 1 || first > end)
@@ -142,7 +148,7 @@ export class LanguageModel implements Model, SessionModel {
 	}
 
 	fingerprint(): string {
-		this.#fingerprint ??= modelFingerprint(this.#decoder.file);
+		this.#fingerprint ??= modelFingerprint(this.#decoder.config, this.#decoder.file);
 		return this.#fingerprint;
 	}
 
@@ -155,6 +161,11 @@ export class LanguageModel implements Model, SessionModel {
 	[Symbol.asyncDispose](): Promise<void> {
 		return this.dispose();
 	}
+}
+
+function checkChunk(chunk: number): void {
+	if (!Number.isSafeInteger(chunk) || chunk < 1)
+		throw new TokError("lm", `chunk: expected an integer ≥ 1, got ${chunk}. Leave it out for ${CHUNK}.`);
 }
 
 /** Segments that a policy's plans have views of: none for `recompute`. */
@@ -185,10 +196,13 @@ function withPinned(policy: Policy, count: number): Policy {
 	return [sink(Math.max(count, first.slots)), ...rest];
 }
 
-function expectSame(path: string, what: string, expected: string, got: string, remedy: string): void {
+function expectSame(
+	path: string,
+	what: string,
+	expected: string | number,
+	got: string | number,
+	remedy = "The file is not of this program's making.",
+): void {
 	if (expected !== got)
-		throw new TokError(
-			"lm",
-			`${path}: expected a session of the ${what} ${expected}, got ${got}. ${remedy}`.trimEnd(),
-		);
+		throw new TokError("lm", `${path}: expected a session of the ${what} ${expected}, got ${got}. ${remedy}`);
 }

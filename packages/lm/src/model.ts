@@ -16,7 +16,7 @@ export interface LoadModelOptions {
 	readonly runtime: Runtime;
 	/** Defaults to "fast" for a file with quantised weights, "exact" otherwise. */
 	readonly precision?: Precision;
-	readonly signal?: AbortSignal;
+	readonly signal?: AbortSignal | undefined;
 	/** Called while a file is fetched and while weights are read. */
 	readonly onProgress?: (progress: Progress) => void;
 }
@@ -61,7 +61,7 @@ export interface Model {
 	prepare(policy: Policy): Promise<void>;
 	createSession(options: SessionOptions): Session;
 	/** Continues a saved session. Rejects another model's, another policy's, a cut and an altered file. */
-	restoreSession(path: string, options: RestoreOptions): Promise<Session>;
+	restoreSession(path: string, options?: RestoreOptions): Promise<Session>;
 	/** −ln p of ids[1], ids[2], … given what the policy shows of the tokens before each (nats). */
 	negativeLogLikelihoods(ids: ArrayLike<number>, options: LikelihoodOptions): Promise<Float32Array>;
 	dispose(): Promise<void>;
@@ -93,7 +93,7 @@ export interface LikelihoodOptions {
 	readonly chunk?: number;
 	/** The first token whose likelihood is computed (tokens before it are still read). Defaults to 1. */
 	readonly from?: number;
-	readonly signal?: AbortSignal;
+	readonly signal?: AbortSignal | undefined;
 	/** Called after each chunk with the tokens read so far. */
 	readonly onProgress?: (tokens: number) => void;
 }
@@ -112,7 +112,7 @@ export interface SessionStats {
 export interface AppendOptions {
 	/** Marks the first appended token as the start of a chat turn, for turn-aware policies. Defaults to false. */
 	readonly turn?: boolean;
-	readonly signal?: AbortSignal;
+	readonly signal?: AbortSignal | undefined;
 	/** Called after each chunk with the tokens read so far, of how many. */
 	readonly onProgress?: (read: number, total: number) => void;
 }
@@ -128,7 +128,7 @@ export interface GenerateOptions extends Sampling {
 	readonly ignoreEndOfText?: boolean;
 	/** Reports ln p of the chosen token and of this many best ones. Defaults to not at all. */
 	readonly logprobs?: number;
-	readonly signal?: AbortSignal;
+	readonly signal?: AbortSignal | undefined;
 }
 
 export interface GeneratedToken {

@@ -3,11 +3,13 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Pairing } from "@tok/rope";
 import { TokError } from "@tok/runtime";
+import type { Architecture } from "./architectures/architecture.ts";
 import { architectureByGgufName, architectureByModelType } from "./architectures/architectures.ts";
 import { ConfigReader, type ConfigRecord } from "./architectures/config-reader.ts";
 import { configFromGguf } from "./architectures/gguf-config.ts";
+import { checkWeights } from "./decoder/check-weights.ts";
 import { type DecoderConfig, decoderConfig } from "./decoder/decoder-config.ts";
-import { ggufNames, transformersNames, Weights } from "./decoder/weights.ts";
+import { ggufNames, type TensorNames, transformersNames, Weights } from "./decoder/weights.ts";
 import { openTensorFile } from "./formats/open-tensor-file.ts";
 import type { TensorFile } from "./formats/tensor-file.ts";
 
@@ -33,12 +35,8 @@ export function openGgufDecoder(path: string): OpenDecoder {
 		const defaults = gguf.defaults?.(new ConfigReader(stored, path));
 		// Converters have added a norm's offset to its weights already.
 		const { normOffset: _, ...rest } = architecture;
-		return {
-			file,
-			config: decoderConfig(rest, new ConfigReader({ ...defaults, ...stored }, path)),
-			weights: new Weights(file, ggufNames),
-			pairing: gguf.pairing,
-		};
+		const config = new ConfigReader({ ...defaults, ...stored }, path);
+		return checked(rest, config, file, { names: ggufNames, pairing: gguf.pairing });
 	});
 }
 
@@ -53,9 +51,32 @@ export function openTransformersDecoder(folder: string): OpenDecoder {
 			`${path}: expected model_type, got ${JSON.stringify(type)}. The file is no model configuration.`,
 		);
 	const architecture = architectureByModelType(type, path);
-	const config = decoderConfig(architecture, new ConfigReader(record, path));
-	const file = openTensorFile(folder);
-	return { file, config, weights: new Weights(file, transformersNames), pairing: "half" };
+	return closingOnError(openTensorFile(folder), (file) =>
+		checked(architecture, new ConfigReader(record, path), file, {
+			names: transformersNames,
+			pairing: "half",
+		}),
+	);
+}
+
+/** Believes a configuration only as far as the file's tensors bear it out. */
+function checked(
+	architecture: Architecture,
+	record: ConfigReader,
+	file: TensorFile,
+	{ names, pairing }: { readonly names: TensorNames; readonly pairing: Pairing },
+): OpenDecoder {
+	const layers = record.count("num_hidden_layers");
+	if (layers > file.tensors.size)
+		throw record.error(
+			"num_hidden_layers",
+			`at most as many layers as there are tensors, ${file.tensors.size}`,
+			`${layers}`,
+		);
+	const config = decoderConfig(architecture, record);
+	const weights = new Weights(file, names);
+	checkWeights(config, weights);
+	return { file, config, weights, pairing };
 }
 
 function readConfig(path: string): ConfigRecord {

@@ -36,7 +36,7 @@ export class DecoderEngine {
 
 	/** The graph for a cache of this many segments. A failure is not kept: the next call tries again. */
 	graph(segments: number): Promise<GraphSession> {
-		if (this.#disposed) throw new TokError("lm", "the model was disposed. Load it again.");
+		this.checkOpen();
 		const known = this.#graphs.get(segments);
 		if (known !== undefined) return known;
 		const loading = this.#load(segments);
@@ -57,6 +57,10 @@ export class DecoderEngine {
 		return config.ropes.map((options) =>
 			ropeFrequencies(sequenceLength === undefined ? options : { ...options, sequenceLength }),
 		);
+	}
+
+	checkOpen(): void {
+		if (this.#disposed) throw new TokError("lm", "the model was disposed. Load it again.");
 	}
 
 	async dispose(): Promise<void> {

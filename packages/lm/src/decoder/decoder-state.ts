@@ -16,6 +16,12 @@ import type { DecoderEngine } from "./decoder-engine.ts";
 import { LOGITS } from "./decoder-inputs.ts";
 import { StepFeeds } from "./step-feeds.ts";
 
+/**
+ * Tokens that are remembered at the least, for whoever looks back on them (a repetition penalty does). Where a policy
+ * needs more, more are.
+ */
+export const LEAST_TAIL = 4096;
+
 /** Which of the tokens that are read have their logits computed. */
 export type Scored = "none" | "last" | "all";
 
@@ -31,7 +37,7 @@ export class DecoderState {
 	readonly store: KvStore;
 	readonly #engine: DecoderEngine;
 	readonly #feeds: StepFeeds;
-	/** The last tokens of the stream, at least as many as the policy can need again. */
+	/** The last tokens of the stream, `#tailLimit` of them and at times some more. */
 	#tail: number[];
 	readonly #tailLimit: number;
 
@@ -60,6 +66,7 @@ export class DecoderState {
 		return new DecoderState(engine, cache, createStore(engine, cache), tail);
 	}
 
+	/** The last tokens of the stream: at least `LEAST_TAIL`, and as many as the policy can need again. */
 	get tail(): readonly number[] {
 		return this.#tail.slice(-this.#tailLimit);
 	}
@@ -71,7 +78,8 @@ export class DecoderState {
 	/** Forgets the last `count` tokens. Throws when the policy has not retained them. */
 	rewind(count: number): void {
 		this.cache.rewind(count);
-		if (count > 0) this.#tail.splice(-count);
+		// From the tail as others see it, so that a restored state remembers no less than this one.
+		if (count > 0) this.#tail = this.tail.slice(0, -count);
 	}
 
 	/**
@@ -131,7 +139,7 @@ function logitRows({ read, take }: Plan, scored: Scored): number[] {
 }
 
 function tailLimit(policy: Policy): number {
-	return policy.reduce((sum, { slots }) => sum + slots, 0) + 1;
+	return Math.max(LEAST_TAIL, policy.reduce((sum, { slots }) => sum + slots, 0) + 1);
 }
 
 function createStore({ runtime, config }: DecoderEngine, cache: KvCache): KvStore {

@@ -55,15 +55,16 @@ export class Weights {
 
 	/** [...dims] as float32. */
 	tensor(name: string, dims: readonly number[]): Float32Array {
-		return this.#file.read(this.#checked(name, dims).name);
+		return this.#file.read(this.check(name, dims).name);
 	}
 
 	/** Where a matrix [rows, columns] lies. */
 	matrix(name: string, rows: number, columns: number): StoredMatrix {
-		return { info: this.#checked(name, [rows, columns]), rows, columns };
+		return { info: this.check(name, [rows, columns]), rows, columns };
 	}
 
-	#checked(name: string, dims: readonly number[]): TensorInfo {
+	/** Throws unless the file holds the tensor in this shape. */
+	check(name: string, dims: readonly number[]): TensorInfo {
 		const info = this.info(name);
 		if (info.dims.length !== dims.length || info.dims.some((dim, axis) => dim !== dims[axis]))
 			throw new TokError(

@@ -5,14 +5,14 @@
  *     "TOKSESS1" | uint32 header length | header, UTF-8 | logits, float32 | cache, float32 | 32 bytes SHA-256
  */
 import { createHash } from "node:crypto";
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
-import type { CacheSnapshot, Positions } from "@tok/kv-cache";
+import type { CacheSnapshot } from "@tok/kv-cache";
 import { type KvShape, TokError } from "@tok/runtime";
+import { type ByteSource, openFileSource } from "../formats/byte-source.ts";
 import { writeAside } from "../formats/write-aside.ts";
 import type { Precision } from "../model.ts";
-import type { SamplerState } from "../sampling/sampler.ts";
+import type { RandomState } from "../sampling/random.ts";
 
-const MAGIC = Buffer.from("TOKSESS1");
+const MAGIC = "TOKSESS1";
 const DIGEST_BYTES = 32;
 const PIECE = 1 << 20;
 
@@ -22,14 +22,13 @@ export interface SessionHeader {
 	readonly precision: Precision;
 	/** As `formatPolicy` writes it. */
 	readonly policy: string;
-	readonly positions: Positions;
 	readonly cache: CacheSnapshot;
 	readonly shape: KvShape;
 	/** The last tokens of the stream. */
 	readonly tail: readonly number[];
-	/** Tokens that were chosen and not read yet. */
+	/** Tokens that were chosen or given and not read yet. */
 	readonly pending: readonly number[];
-	readonly sampler: SamplerState | null;
+	readonly random: RandomState | null;
 	/** Length of the logits: the vocabulary's, or 0 when there are none. */
 	readonly logits: number;
 	readonly cacheBytes: number;
@@ -38,7 +37,7 @@ export interface SessionHeader {
 export interface SavedSession {
 	readonly header: SessionHeader;
 	readonly logits: Float32Array | undefined;
-	/** The cache's bytes in pieces, to be read once and to the end: the checksum is compared after the last. */
+	/** The cache's bytes, piece by piece. */
 	cache(): Iterable<Uint8Array>;
 	close(): void;
 }
@@ -49,10 +48,9 @@ export async function writeSession(
 	logits: Float32Array | undefined,
 	cache: AsyncIterable<Uint8Array>,
 ): Promise<void> {
-	const json = Buffer.from(JSON.stringify(header));
-	const length = Buffer.alloc(4);
-	length.writeUInt32LE(json.length);
-	const chunks: Uint8Array[] = [MAGIC, length, json];
+	const json = new TextEncoder().encode(JSON.stringify(header));
+	const length = new Uint8Array(Uint32Array.of(json.length).buffer);
+	const chunks: Uint8Array[] = [new TextEncoder().encode(MAGIC), length, json];
 	if (logits !== undefined) chunks.push(new Uint8Array(logits.buffer, logits.byteOffset, logits.byteLength));
 	for await (const chunk of cache) chunks.push(chunk);
 	const hash = createHash("sha256");
@@ -60,89 +58,65 @@ export async function writeSession(
 	writeAside(path, [...chunks, hash.digest()]);
 }
 
-/** Opens a saved session and reads its header. Throws a TokError for what is none, or was cut. */
+/** Opens a saved session. Throws a TokError for what is none, was cut or was altered. */
 export function openSession(path: string): SavedSession {
-	const descriptor = open(path);
+	const source = openFileSource(path);
 	try {
-		const size = fstatSync(descriptor).size;
-		const hash = createHash("sha256");
-		let offset = 0;
-		const take = (count: number): Buffer => {
-			if (offset + count > size) throw damaged(path, "it ends too soon");
-			const bytes = Buffer.alloc(count);
-			readSync(descriptor, bytes, 0, count, offset);
-			offset += count;
-			hash.update(bytes);
-			return bytes;
-		};
-		if (size < MAGIC.length || !take(MAGIC.length).equals(MAGIC))
-			throw damaged(path, "it does not begin as one");
-		const header = readHeader(path, take(take(4).readUInt32LE()));
-		if (offset + 4 * header.logits + header.cacheBytes + DIGEST_BYTES !== size)
-			throw damaged(path, `it has ${size} bytes and not as many as its header says`);
-		const logits = header.logits === 0 ? undefined : floats(take(4 * header.logits));
+		const end = checkedEnd(source);
+		const [length = 0] = new Uint32Array(source.read(MAGIC.length, 4).buffer);
+		const start = MAGIC.length + 4;
+		if (start + length > end) throw damaged(path, "its header is longer than the file");
+		const header = parseHeader(path, source.read(start, length));
+		const cacheStart = start + length + 4 * header.logits;
+		if (cacheStart + header.cacheBytes !== end) throw damaged(path, "it is not as long as its header says");
 		return {
 			header,
-			logits,
+			logits:
+				header.logits === 0
+					? undefined
+					: new Float32Array(source.read(start + length, 4 * header.logits).buffer),
 			*cache() {
-				for (let left = header.cacheBytes; left > 0; ) {
-					const piece = take(Math.min(left, PIECE));
-					left -= piece.length;
-					yield piece;
-				}
-				const expected = hash.digest();
-				const digest = Buffer.alloc(DIGEST_BYTES);
-				readSync(descriptor, digest, 0, DIGEST_BYTES, offset);
-				if (!digest.equals(expected)) throw damaged(path, "its checksum does not match");
+				for (let offset = cacheStart; offset < end; offset += PIECE)
+					yield source.read(offset, Math.min(PIECE, end - offset));
 			},
-			close: () => closeSync(descriptor),
+			close: () => source.close(),
 		};
 	} catch (error) {
-		closeSync(descriptor);
+		source.close();
 		throw error;
 	}
 }
 
-/** Checks every field: a damaged header must not lead further than this. */
-function readHeader(path: string, bytes: Buffer): SessionHeader {
-	let header: Partial<SessionHeader>;
+/** Where the checksum begins. Throws unless it is that of everything before it: nothing else is believed. */
+function checkedEnd(source: ByteSource): number {
+	const { path } = source;
+	const end = source.size - DIGEST_BYTES;
+	if (end < MAGIC.length + 4 || new TextDecoder().decode(source.read(0, MAGIC.length)) !== MAGIC)
+		throw damaged(path, "it does not begin as one");
+	const hash = createHash("sha256");
+	for (let offset = 0; offset < end; offset += PIECE)
+		hash.update(source.read(offset, Math.min(PIECE, end - offset)));
+	if (!hash.digest().equals(source.read(end, DIGEST_BYTES)))
+		throw damaged(path, "its checksum does not match");
+	return end;
+}
+
+/** Checks the fields whose values are used here; the others are compared with what the model expects. */
+function parseHeader(path: string, bytes: Uint8Array): SessionHeader {
+	let header: Partial<SessionHeader> | null;
 	try {
-		header = JSON.parse(bytes.toString("utf8")) as Partial<SessionHeader>;
+		header = JSON.parse(new TextDecoder().decode(bytes));
 	} catch {
 		throw damaged(path, "its header cannot be read");
 	}
-	const { model, precision, policy, positions, cache, shape, tail, pending, sampler, logits, cacheBytes } =
-		header ?? {};
+	const { policy, tail, pending, random, logits, cacheBytes } = header ?? {};
 	const valid =
-		[model, precision, policy, positions].every((text) => typeof text === "string") &&
-		[cache, shape].every((value) => typeof value === "object" && value !== null) &&
-		typeof sampler === "object" &&
-		[tail, pending].every((ids) => Array.isArray(ids) && ids.every(isCount)) &&
-		[logits, cacheBytes].every(isCount);
+		typeof policy === "string" &&
+		random !== undefined &&
+		[tail, pending].every((ids) => Array.isArray(ids)) &&
+		[logits, cacheBytes].every((count) => Number.isSafeInteger(count) && (count as number) >= 0);
 	if (!valid) throw damaged(path, "its header lacks a field");
 	return header as SessionHeader;
-}
-
-function isCount(value: unknown): boolean {
-	return Number.isSafeInteger(value) && (value as number) >= 0;
-}
-
-function open(path: string): number {
-	try {
-		return openSync(path, "r");
-	} catch (cause) {
-		throw new TokError(
-			"lm",
-			`${path}: expected a saved session: ${(cause as Error).message}. Check the path.`,
-			{
-				cause,
-			},
-		);
-	}
-}
-
-function floats(bytes: Buffer): Float32Array {
-	return new Float32Array(new Uint8Array(bytes).buffer);
 }
 
 function damaged(path: string, problem: string): TokError {

@@ -6,7 +6,7 @@
  */
 import { formatPolicy, type Policy, type Positions } from "@tok/kv-cache";
 import { TokError } from "@tok/runtime";
-import { checkIds, type DecoderState } from "../decoder/decoder-state.ts";
+import { checkIds, type DecoderState, LEAST_TAIL } from "../decoder/decoder-state.ts";
 import type {
 	AppendOptions,
 	FinishReason,
@@ -17,14 +17,12 @@ import type {
 	SessionStats,
 } from "../model.ts";
 import { logSoftmaxAt, topLogprobs } from "../sampling/logprobs.ts";
-import { createSampler, type Sampler, type SamplerState } from "../sampling/sampler.ts";
+import type { RandomState } from "../sampling/random.ts";
+import { createSampler, type Sampler } from "../sampling/sampler.ts";
 import { type Sampling, validateSampling } from "../sampling/sampling.ts";
 import { createStopMatcher } from "../sampling/stop-strings.ts";
 import { writeSession } from "./session-file.ts";
 import type { SessionModel } from "./session-model.ts";
-
-/** Tokens that a repetition penalty can look back on, at least; see `DecoderState.tail`. */
-const LONGEST_REPETITION_WINDOW = 4096;
 
 /** What a session is besides its decoder's state; all of it is saved. */
 export interface SessionMemory {
@@ -32,7 +30,8 @@ export interface SessionMemory {
 	readonly pending: readonly number[];
 	/** Of the last token that was read; undefined before the first and after a rewind. */
 	readonly logits: Float32Array | undefined;
-	readonly sampler: SamplerState | undefined;
+	/** Where the last generation left its choices; undefined before the first. */
+	readonly random: RandomState | undefined;
 }
 
 export class DecoderSession implements Session {
@@ -41,19 +40,17 @@ export class DecoderSession implements Session {
 	readonly #chunk: number;
 	#pending: number[];
 	#logits: Float32Array | undefined;
-	#samplerState: SamplerState | undefined;
+	#random: RandomState | undefined;
 	#busy = false;
 	#disposed = false;
 
 	constructor(model: SessionModel, state: DecoderState, chunk: number, memory: SessionMemory) {
-		if (!Number.isSafeInteger(chunk) || chunk < 1)
-			throw new TokError("lm", `chunk: expected an integer ≥ 1, got ${chunk}. Leave it out for 128.`);
 		this.#model = model;
 		this.#state = state;
 		this.#chunk = chunk;
 		this.#pending = [...memory.pending];
 		this.#logits = memory.logits;
-		this.#samplerState = memory.sampler;
+		this.#random = memory.random;
 		model.sessions.add(this);
 	}
 
@@ -86,24 +83,22 @@ export class DecoderSession implements Session {
 		const matcher = createStopMatcher(stop);
 		const sampler = this.#sampler(sampling);
 		const release = this.#acquire("generate");
+		let tokens = 0;
+		const finish = (finishReason: FinishReason): GenerationResult => ({ finishReason, tokens });
 		try {
 			if (prompt !== undefined) await this.#append(prompt, { signal });
-			for (const id of [...this.#state.tail, ...this.#pending].slice(-LONGEST_REPETITION_WINDOW))
-				sampler.accept(id);
+			for (const id of [...this.#state.tail, ...this.#pending].slice(-LEAST_TAIL)) sampler.accept(id);
 			const { tokenizer } = this.#model;
 			const detokenizer = tokenizer.createDetokenizer({
 				skipSpecialTokens: true,
 				continued: this.stats.length > 0,
 			});
 			const rest = (): string => matcher.push(detokenizer.flush()).text + matcher.flush();
-			let tokens = 0;
-			const finish = (finishReason: FinishReason): GenerationResult => ({ finishReason, tokens });
 			while (maxTokens === undefined || tokens < maxTokens) {
 				if (signal?.aborted) return finish("abort");
-				const logits = await this.#currentLogits();
+				const logits = await this.#currentLogits(signal);
 				const id = sampler.sample(ignoreEndOfText ? without(logits, tokenizer.endOfTextIds) : logits);
 				const report = logprobs === undefined ? {} : describeChoice(logits, id, logprobs);
-				this.#samplerState = sampler.snapshot();
 				tokens++;
 				if (tokenizer.endOfTextIds.has(id)) {
 					yield { id, text: rest(), ...report };
@@ -117,7 +112,11 @@ export class DecoderSession implements Session {
 				if (stopped) return finish("stop");
 			}
 			return finish("length");
+		} catch (error) {
+			if (signal?.aborted && error === signal.reason) return finish("abort");
+			throw error;
 		} finally {
+			this.#random = sampler.snapshot().random;
 			release();
 		}
 	}
@@ -150,7 +149,7 @@ export class DecoderSession implements Session {
 			return new DecoderSession(this.#model, this.#state.fork(), this.#chunk, {
 				pending: this.#pending,
 				logits: this.#logits,
-				sampler: this.#samplerState,
+				random: this.#random,
 			});
 		} finally {
 			release();
@@ -165,12 +164,11 @@ export class DecoderSession implements Session {
 				model: model.fingerprint(),
 				precision: model.engine.precision,
 				policy: formatPolicy(cache.policy),
-				positions: cache.positions,
 				cache: cache.snapshot(),
 				shape: store.shape,
 				tail,
 				pending: this.#pending,
-				sampler: this.#samplerState ?? null,
+				random: this.#random ?? null,
 				logits: this.#logits?.length ?? 0,
 				cacheBytes: store.bytes,
 			};
@@ -191,81 +189,78 @@ export class DecoderSession implements Session {
 
 	async #append(
 		input: string | readonly number[],
-		{
-			turn = false,
-			signal,
-			onProgress,
-		}: Pick<AppendOptions, "turn" | "onProgress"> & { signal?: AbortSignal | undefined },
+		{ turn = false, signal, onProgress }: AppendOptions,
 	): Promise<void> {
 		const ids = this.#encode(input);
 		if (ids.length === 0) return;
 		if (turn) {
 			// The mark belongs to the next token that is read.
-			await this.#read(this.#pending, "none", signal);
-			this.#pending = [];
+			await this.#readPending("none", signal);
 			this.#state.cache.beginTurn();
 		}
-		const stream = [...this.#pending, ...ids];
-		const earlier = this.#pending.length;
-		const before = this.#state.cache.length;
+		const before = this.#state.cache.length + this.#pending.length;
+		this.#pending = [...this.#pending, ...ids];
 		try {
-			await this.#read(stream, "last", signal, onProgress);
-			this.#pending = [];
+			await this.#readPending("last", signal, onProgress);
 		} catch (error) {
 			// What was chosen before stays; what was to be appended and is not read is forgotten.
-			this.#pending = this.#pending.slice(Math.min(earlier, this.#state.cache.length - before));
+			this.#pending.length = Math.max(0, before - this.#state.cache.length);
 			throw error;
 		}
 	}
 
 	#encode(input: string | readonly number[]): readonly number[] {
 		const { tokenizer, engine } = this.#model;
-		if (typeof input === "string")
-			return tokenizer.encode(input, { addSpecialTokens: this.stats.length === 0 });
-		checkIds(input, engine.config.vocabularySize);
-		return input;
+		const addSpecialTokens = this.stats.length === 0;
+		const ids = typeof input === "string" ? tokenizer.encode(input, { addSpecialTokens }) : input;
+		checkIds(ids, engine.config.vocabularySize);
+		return ids;
 	}
 
-	/** Reads all of `ids`, chunk by chunk, and keeps the last one's logits when they are scored. */
-	async #read(
-		ids: readonly number[],
+	/**
+	 * Reads what is pending, chunk by chunk, and keeps the last one's logits when they are scored. What was read is
+	 * pending no more, also when a later chunk fails.
+	 */
+	async #readPending(
 		scored: "none" | "last",
 		signal?: AbortSignal,
 		onProgress?: (read: number, total: number) => void,
 	): Promise<void> {
-		for (let from = 0; from < ids.length; ) {
+		const total = this.#pending.length;
+		while (this.#pending.length > 0) {
 			signal?.throwIfAborted();
 			this.#checkOpen();
-			this.#logits = undefined;
-			const { take, logits } = await this.#state.read(ids, {
-				from,
-				to: ids.length,
+			const to = this.#pending.length;
+			const { take, logits } = await this.#state.read(this.#pending, {
+				from: 0,
+				to,
 				chunk: this.#chunk,
 				scored,
 			});
-			from += take;
-			if (scored === "last" && from === ids.length) this.#logits = logits;
-			onProgress?.(from, ids.length);
+			this.#pending = this.#pending.slice(take);
+			this.#logits = scored === "last" && take === to ? logits : undefined;
+			onProgress?.(total - to + take, total);
 		}
 	}
 
 	/** Logits of the token after the stream as it stands. */
-	async #currentLogits(): Promise<Float32Array> {
-		const { cache, tail } = this.#state;
+	async #currentLogits(signal: AbortSignal | undefined): Promise<Float32Array> {
 		if (this.#pending.length === 0) {
 			if (this.#logits !== undefined) return this.#logits;
-			if (cache.length === 0) this.#pending = [this.#startToken()];
-			else {
-				const last = tail.at(-1);
-				if (last === undefined)
-					throw new TokError("lm", "internal: the last token of the stream is not known.");
-				this.#state.rewind(1);
-				this.#pending = [last];
-			}
+			this.#pending = [this.#unreadLast() ?? this.#startToken()];
 		}
-		await this.#read(this.#pending, "last");
-		this.#pending = [];
-		return this.#logits as unknown as Float32Array;
+		await this.#readPending("last", signal);
+		if (this.#logits === undefined)
+			throw new TokError("lm", "internal: expected logits after reading, got none.");
+		return this.#logits;
+	}
+
+	/** Takes the last token back, to be read again for its logits; undefined when there is none. */
+	#unreadLast(): number | undefined {
+		const { cache, tail } = this.#state;
+		if (cache.length === 0) return undefined;
+		this.#state.rewind(1);
+		return tail.at(-1);
 	}
 
 	#startToken(): number {
@@ -278,14 +273,13 @@ export class DecoderSession implements Session {
 		);
 	}
 
-	/** Goes on from the last generation's random state unless a seed is given. */
+	/** Goes on with the last generation's random numbers unless a seed is given. */
 	#sampler(options: Sampling): Sampler {
-		const { seed, ...rest } = options;
 		const full = validateSampling(options);
-		const repetitionWindow = Math.min(full.repetitionWindow, LONGEST_REPETITION_WINDOW);
+		const repetitionWindow = Math.min(full.repetitionWindow, LEAST_TAIL);
 		const sampler = createSampler({ ...full, repetitionWindow }, this.#model.engine.config.vocabularySize);
-		if (rest.temperature !== 0 && seed === undefined && this.#samplerState !== undefined)
-			sampler.restore({ random: this.#samplerState.random, recent: [] });
+		if (options.seed === undefined && this.#random !== undefined)
+			sampler.restore({ random: this.#random, recent: [] });
 		return sampler;
 	}
 
@@ -303,7 +297,7 @@ export class DecoderSession implements Session {
 		if (this.#busy)
 			throw new TokError(
 				"lm",
-				`${action}: the session is busy with another call. Await it, end its loop, or fork the session.`,
+				`${action}: the session is busy with another call. Await it or end its loop first.`,
 			);
 		this.#busy = true;
 		return () => {
