@@ -10,7 +10,8 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const copy = mkdtempSync(join(tmpdir(), "tok-boundaries-"));
 try {
-	for (const file of ["turbo.json", "pnpm-workspace.yaml", "pnpm-lock.yaml"]) cpSync(join(root, file), join(copy, file));
+	for (const file of ["turbo.json", "pnpm-workspace.yaml", "pnpm-lock.yaml"])
+		cpSync(join(root, file), join(copy, file));
 	copyManifest(".");
 	for (const group of ["packages", "apps"]) {
 		for (const name of readdirSync(join(root, group), { withFileTypes: true })) {
