@@ -65,9 +65,8 @@ function latticeSteps(file: TensorFile, { name, type }: TensorInfo): LatticeStep
 	if (info === undefined || !STEP_FIRST.has(type)) return undefined;
 	const { blockSize, blockBytes } = info;
 	const bytes = file.readBytes(name);
-	const steps = Float32Array.from({ length: bytes.length / blockBytes }, (_, i) =>
-		halfAt(bytes, i * blockBytes),
-	);
+	const steps = new Float32Array(bytes.length / blockBytes);
+	for (let block = 0; block < steps.length; block++) steps[block] = halfAt(bytes, block * blockBytes);
 	return { span: blockSize, steps };
 }
 
