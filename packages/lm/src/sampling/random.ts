@@ -5,6 +5,15 @@
 
 export type RandomState = readonly [number, number, number, number];
 
+/** Whether a value, of a file perhaps, is four 32-bit words that are not all zero. */
+export function isRandomState(value: unknown): value is RandomState {
+	const isWord = (word: unknown): boolean =>
+		typeof word === "number" && Number.isInteger(word) && word >= 0 && word < 2 ** 32;
+	return (
+		Array.isArray(value) && value.length === 4 && value.every(isWord) && value.some((word) => word !== 0)
+	);
+}
+
 export class Random {
 	/** Four 32-bit words, not all zero. */
 	readonly #state: Uint32Array;

@@ -4,7 +4,7 @@
  */
 import { TokError } from "@tok/runtime";
 import { BestFirst, boundOfBest } from "./best-first.ts";
-import { Random, type RandomState } from "./random.ts";
+import { isRandomState, Random, type RandomState } from "./random.ts";
 import { type Sampling, validateSampling } from "./sampling.ts";
 
 export interface SamplerState {
@@ -93,15 +93,8 @@ class FilteredSampler implements Sampler {
 	}
 
 	restore(state: SamplerState): void {
-		const isWord = (value: unknown) =>
-			typeof value === "number" && Number.isInteger(value) && value >= 0 && value < 2 ** 32;
 		const { random, recent } = state;
-		if (
-			!Array.isArray(random) ||
-			random.length !== 4 ||
-			!random.every(isWord) ||
-			random.every((word) => word === 0)
-		) {
+		if (!isRandomState(random)) {
 			throw new TokError(
 				"lm",
 				"sampling: expected a sampler state with four 32-bit words, not all 0, as `random`.",
@@ -109,7 +102,7 @@ class FilteredSampler implements Sampler {
 		}
 		if (!Array.isArray(recent))
 			throw new TokError("lm", "sampling: expected a sampler state with `recent` tokens.");
-		this.#random = new Random(random as unknown as RandomState);
+		this.#random = new Random(random);
 		this.#accepted = 0;
 		for (const id of recent) this.accept(id);
 	}

@@ -10,7 +10,7 @@ import { type KvShape, TokError } from "@tok/runtime";
 import { type ByteSource, openFileSource } from "../formats/byte-source.ts";
 import { writeAside } from "../formats/write-aside.ts";
 import type { Precision } from "../model.ts";
-import type { RandomState } from "../sampling/random.ts";
+import { isRandomState, type RandomState } from "../sampling/random.ts";
 
 const MAGIC = "TOKSESS1";
 const DIGEST_BYTES = 32;
@@ -112,7 +112,7 @@ function parseHeader(path: string, bytes: Uint8Array): SessionHeader {
 	const { policy, tail, pending, random, logits, cacheBytes } = header ?? {};
 	const valid =
 		typeof policy === "string" &&
-		random !== undefined &&
+		(random === null || isRandomState(random)) &&
 		[tail, pending].every((ids) => Array.isArray(ids)) &&
 		[logits, cacheBytes].every((count) => Number.isSafeInteger(count) && (count as number) >= 0);
 	if (!valid) throw damaged(path, "its header lacks a field");
