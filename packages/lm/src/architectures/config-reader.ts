@@ -58,6 +58,12 @@ export class ConfigReader {
 		);
 	}
 
+	/** The error of another package that was given fields of this configuration, with the file's name. */
+	unreadable(cause: unknown): TokError {
+		const reason = cause instanceof Error ? cause.message.replace(/^\[tok\/\w+\] /, "") : String(cause);
+		return new TokError("lm", `${this.#source}: ${reason}`, { cause });
+	}
+
 	/** JSON's null means the same as an absent field. */
 	#present(field: string): unknown {
 		return this.record[field] ?? undefined;

@@ -2,8 +2,9 @@
  * Gemma 3, text (arXiv 2503.19786): norms on both sides of attention and MLP, scaled embeddings, and local layers
  * with a window and a rotation of their own between the global ones.
  */
+import { ropeOptionsFromConfig } from "@tok/rope";
 import type { Architecture } from "./architecture.ts";
-import { rope, windows } from "./layers.ts";
+import { windows, withRopeOfWindows } from "./layers.ts";
 
 export const gemma3: Architecture = {
 	name: "gemma3_text",
@@ -29,15 +30,11 @@ export const gemma3: Architecture = {
 	embeddingScale: (config) => Math.sqrt(config.count("hidden_size")),
 	attentionScale: (config) => config.number("query_pre_attn_scalar", 256) ** -0.5,
 	layers: (config) => {
-		const pattern = config.optionalCount("sliding_window_pattern") ?? 6;
-		const { scaling: _, ...globalRope } = rope(config);
-		const local = { ...globalRope, base: config.number("rope_local_base_freq", 10_000) };
-		return {
-			ropes: [rope(config), local],
-			layers: windows(config, (layer) => (layer + 1) % pattern !== 0).map((kind) => ({
-				...kind,
-				rope: kind.window === undefined ? 0 : 1,
-			})),
-		};
+		const localBase = config.number("rope_local_base_freq", 10_000);
+		return withRopeOfWindows(
+			windows(config, (layer) => (layer + 1) % 6 !== 0),
+			ropeOptionsFromConfig(config.record, "full_attention"),
+			ropeOptionsFromConfig({ ...config.record, rope_local_base_freq: localBase }, "sliding_attention"),
+		);
 	},
 };

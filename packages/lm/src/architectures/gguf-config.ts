@@ -13,10 +13,8 @@ const fields: Readonly<Record<string, string>> = {
 	hidden_size: "embedding_length",
 	num_attention_heads: "attention.head_count",
 	num_key_value_heads: "attention.head_count_kv",
-	head_dim: "attention.key_length",
 	rms_norm_eps: "attention.layer_norm_rms_epsilon",
 	max_position_embeddings: "context_length",
-	sliding_window: "attention.sliding_window",
 	rope_theta: "rope.freq_base",
 	rope_local_base_freq: "rope.freq_base_swa",
 	num_local_experts: "expert_count",
@@ -25,36 +23,48 @@ const fields: Readonly<Record<string, string>> = {
 
 /** The model's configuration as config.json would say it. Values that GGUF does not hold are absent. */
 export function configFromGguf(metadata: Metadata, prefix: string): ConfigRecord {
-	const config: Record<string, unknown> = {};
-	for (const [field, key] of Object.entries(fields)) {
-		const value = number(metadata.get(`${prefix}.${key}`));
-		if (value !== undefined) config[field] = value;
-	}
+	const key = (name: string): number | undefined => number(metadata.get(`${prefix}.${name}`));
 	const tokens = metadata.get("tokenizer.ggml.tokens");
-	config["vocab_size"] =
-		number(metadata.get(`${prefix}.vocab_size`)) ?? (Array.isArray(tokens) ? tokens.length : 0);
-	config["head_dim"] ??= Number(config["hidden_size"]) / Number(config["num_attention_heads"]);
-	const rotaryDim = number(metadata.get(`${prefix}.rope.dimension_count`));
-	if (rotaryDim !== undefined) config["partial_rotary_factor"] = rotaryDim / Number(config["head_dim"]);
-	const scaling = ropeScaling(metadata, prefix);
-	if (scaling !== undefined) config["rope_scaling"] = scaling;
-	return config;
+	const headDim =
+		key("attention.key_length") ?? Number(key("embedding_length")) / Number(key("attention.head_count"));
+	const rotaryDim = key("rope.dimension_count") ?? headDim;
+	const pattern = metadata.get(`${prefix}.attention.sliding_window_pattern`);
+	return present({
+		...Object.fromEntries(Object.entries(fields).map(([field, name]) => [field, key(name)])),
+		vocab_size: key("vocab_size") ?? (Array.isArray(tokens) ? tokens.length : 0),
+		head_dim: headDim,
+		// Half a dimension more, for the product with the head's size is rounded down.
+		partial_rotary_factor: rotaryDim === headDim ? undefined : (rotaryDim + 0.5) / headDim,
+		// Phi-4 says 0 for none.
+		sliding_window: key("attention.sliding_window") || undefined,
+		// Every nth layer is a full one, or one boolean per layer.
+		sliding_window_pattern: number(pattern),
+		layer_types: Array.isArray(pattern)
+			? pattern.map((sliding) => (sliding ? "sliding_attention" : "full_attention"))
+			: undefined,
+		rope_scaling: ropeScaling(metadata, prefix),
+	});
 }
 
-/** Linear and YaRN scaling. The longrope and llama3 kinds come as factor tensors instead: see `frequencyFactors`. */
+/** Linear and YaRN scaling. The longrope and llama3 kinds come as factor tensors instead: see `ropeFactors`. */
 function ropeScaling(metadata: Metadata, prefix: string): ConfigRecord | undefined {
 	const key = (name: string): number | undefined => number(metadata.get(`${prefix}.rope.scaling.${name}`));
-	const type = metadata.get(`${prefix}.rope.scaling.type`);
+	// Older files name no type for a factor.
+	const type =
+		metadata.get(`${prefix}.rope.scaling.type`) ?? (key("factor") === undefined ? "none" : "linear");
 	if (type !== "linear" && type !== "yarn") return undefined;
-	const scaling: Record<string, unknown> = { rope_type: type, factor: key("factor") };
-	const optional = {
+	return present({
+		rope_type: type,
+		factor: key("factor"),
 		original_max_position_embeddings: key("original_context_length"),
 		beta_fast: key("yarn_beta_fast"),
 		beta_slow: key("yarn_beta_slow"),
-		attention_factor: key("attn_factor"),
-	};
-	for (const [name, value] of Object.entries(optional)) if (value !== undefined) scaling[name] = value;
-	return scaling;
+		attention_factor: key("yarn_attn_factor"),
+	});
+}
+
+function present(fields: ConfigRecord): ConfigRecord {
+	return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
 function number(value: MetadataValue | undefined): number | undefined {

@@ -20,20 +20,41 @@ export function slidingLayers(config: ConfigReader): LayerKinds {
 	};
 }
 
-/** Per layer, { window } when `layer_types` says so; `isSliding` stands in where the list is missing. */
+/**
+ * Per layer, { window } when `layer_types` says so, or `sliding_window_pattern` n, by which every nth layer sees
+ * everything; `isSliding` stands in where the file says neither.
+ */
 export function windows(
 	config: ConfigReader,
 	isSliding: (layer: number) => boolean = () => false,
 ): { readonly window?: number }[] {
 	const layers = config.count("num_hidden_layers");
 	const types = config.perLayer("layer_types", layers, isString);
+	const pattern = config.optionalCount("sliding_window_pattern");
+	const byPattern = pattern === undefined ? isSliding : (layer: number) => (layer + 1) % pattern !== 0;
 	return Array.from({ length: layers }, (_, layer) => {
-		const sliding = types === undefined ? isSliding(layer) : types[layer] === "sliding_attention";
+		const sliding = types === undefined ? byPattern(layer) : types[layer] === "sliding_attention";
 		return sliding ? { window: config.count("sliding_window") } : {};
 	});
 }
 
+/** Layers that see everything rotate by the first, layers with a window by the second. */
+export function withRopeOfWindows(
+	layers: readonly { readonly window?: number }[],
+	everything: RopeOptions,
+	windowed: RopeOptions,
+): LayerKinds {
+	return {
+		ropes: [everything, windowed],
+		layers: layers.map((kind) => ({ ...kind, rope: kind.window === undefined ? 0 : 1 })),
+	};
+}
+
 /** The model's rotation, of whichever scaling its configuration names. */
 export function rope(config: ConfigReader): RopeOptions {
-	return ropeOptionsFromConfig(config.record);
+	try {
+		return ropeOptionsFromConfig(config.record);
+	} catch (cause) {
+		throw config.unreadable(cause);
+	}
 }

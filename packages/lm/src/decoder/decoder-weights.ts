@@ -7,6 +7,7 @@ import type { ExpertsOptions, ExpertWeight, LinearWeight } from "@tok/graph/bloc
 import type { ExpertsConfig } from "../architectures/architecture.ts";
 import type { Precision } from "../model.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
+import { type ExpertMatrices, readExperts } from "./expert-tensors.ts";
 import { BLOCK, quantizeMatrices } from "./quantize-blocks.ts";
 import type { StoredMatrix, Weights } from "./weights.ts";
 
@@ -14,6 +15,9 @@ export interface MlpWeights {
 	readonly gateUp: LinearWeight;
 	readonly down: LinearWeight;
 }
+
+/** Names and rows of matrices that lie under each other. */
+type Parts = readonly (readonly [name: string, rows: number])[];
 
 export class DecoderWeights {
 	readonly #graph: GraphBuilder;
@@ -123,59 +127,47 @@ export class DecoderWeights {
 		};
 	}
 
-	/** Experts in float32, in either precision. */
+	/** Experts and the router that chooses them are float32 in either precision. */
 	experts(layer: number, { count, active }: ExpertsConfig): ExpertsOptions {
 		const { hiddenSize } = this.#config;
 		const prefix = `layers.${layer}.mlp`;
-		const stored = this.#stored;
-		const inner = (stored.info(`${prefix}.experts.gate_up_proj`).dims[2] ?? 0) / 2;
-		// Gate and up take turns in the last dimension.
-		const gateUp = stored.tensor(`${prefix}.experts.gate_up_proj`, [count, hiddenSize, 2 * inner]);
-		const gateUpBias = stored.tensor(`${prefix}.experts.gate_up_proj_bias`, [count, 2 * inner]);
-		const weight = (
+		const { inner, gate, up, down } = readExperts(this.#stored, `${prefix}.experts`, { count, hiddenSize });
+		const expert = (
 			name: string,
-			data: Float32Array,
-			bias: Float32Array,
+			{ weight, bias }: ExpertMatrices,
 			from: number,
 			to: number,
 		): ExpertWeight => ({
-			weight: this.#constant(`mlp.experts.${name}`, data, [count, from, to], "float32"),
+			weight: this.#constant(`mlp.experts.${name}`, weight, [count, from, to], "float32"),
 			bias: this.#constant(`mlp.experts.${name}.bias`, bias, [count, 1, to], "float32"),
 		});
 		return {
 			active,
-			router: this.#linear("mlp.router", [[`${prefix}.router`, count]], hiddenSize),
-			gate: weight("gate", everyOther(gateUp, 0), everyOther(gateUpBias, 0), hiddenSize, inner),
-			up: weight("up", everyOther(gateUp, 1), everyOther(gateUpBias, 1), hiddenSize, inner),
-			down: weight(
-				"down",
-				stored.tensor(`${prefix}.experts.down_proj`, [count, inner, hiddenSize]),
-				stored.tensor(`${prefix}.experts.down_proj_bias`, [count, hiddenSize]),
-				inner,
-				hiddenSize,
-			),
+			router: this.#dense("mlp.router", [[`${prefix}.router`, count]], hiddenSize),
+			gate: expert("gate", gate, hiddenSize, inner),
+			up: expert("up", up, hiddenSize, inner),
+			down: expert("down", down, inner, hiddenSize),
 		};
 	}
 
 	/** Stacks [name, rows] matrices that share their input, and their biases when the file has any. */
-	#linear(label: string, parts: readonly (readonly [string, number])[], columns: number): LinearWeight {
-		const matrices = parts.map(([name, rows]) => this.#stored.matrix(`${name}.weight`, rows, columns));
-		const bias = this.#bias(label, parts);
-		if (this.#precision === "fast") return this.#blocks(label, matrices, bias);
+	#linear(label: string, parts: Parts, columns: number): LinearWeight {
+		return this.#precision === "fast"
+			? this.#blocks(label, parts, columns)
+			: this.#dense(label, parts, columns);
+	}
+
+	#dense(label: string, parts: Parts, columns: number): LinearWeight {
 		const rows = parts.reduce((sum, [, count]) => sum + count, 0);
 		return {
 			kind: "dense",
-			weight: this.#constant(label, this.#stack(matrices), [rows, columns], "float32"),
-			bias,
+			weight: this.#constant(label, this.#stack(this.#matrices(parts, columns)), [rows, columns], "float32"),
+			bias: this.#bias(label, parts),
 		};
 	}
 
-	#blocks(
-		label: string,
-		matrices: readonly StoredMatrix[],
-		bias: Value<"float32"> | undefined,
-	): LinearWeight {
-		const { codes, scales, rows, columns } = quantizeMatrices(this.#stored.file, matrices);
+	#blocks(label: string, parts: Parts, columns: number): LinearWeight {
+		const { codes, scales, rows } = quantizeMatrices(this.#stored.file, this.#matrices(parts, columns));
 		const blocks = Math.ceil(columns / BLOCK);
 		return {
 			kind: "blocks",
@@ -183,11 +175,15 @@ export class DecoderWeights {
 			blockSize: BLOCK,
 			codes: this.#constant(label, codes, [rows, blocks, BLOCK], "uint8"),
 			scales: this.#constant(`${label}.scales`, scales, [rows, blocks], "float32"),
-			bias,
+			bias: this.#bias(label, parts),
 		};
 	}
 
-	#bias(label: string, parts: readonly (readonly [string, number])[]): Value<"float32"> | undefined {
+	#matrices(parts: Parts, columns: number): StoredMatrix[] {
+		return parts.map(([name, rows]) => this.#stored.matrix(`${name}.weight`, rows, columns));
+	}
+
+	#bias(label: string, parts: Parts): Value<"float32"> | undefined {
 		if (!parts.some(([name]) => this.#stored.has(`${name}.bias`))) return undefined;
 		const rows = parts.reduce((sum, [, count]) => sum + count, 0);
 		const bias = new Float32Array(rows);
@@ -227,8 +223,4 @@ export class DecoderWeights {
 	): Value<D> {
 		return this.#graph.constant(name, { dtype, dims, data });
 	}
-}
-
-function everyOther(values: Float32Array, first: 0 | 1): Float32Array {
-	return Float32Array.from({ length: values.length / 2 }, (_, i) => values[2 * i + first] as number);
 }

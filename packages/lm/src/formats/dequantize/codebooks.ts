@@ -10,6 +10,9 @@
  *
  * d is a half. In each run of 32 elements, code byte j holds element j below and element j + 16 above. Scale s of
  * IQ4_XS has its low four bits in a nibble of scalesLow[⌊s/2⌋] (even below) and two more at bit 2s of scalesHigh.
+ *
+ * Checkpoints of gpt-oss keep MXFP4 in another order (transformers' mxfp4 integration): scales apart from codes, and
+ * code byte j holds element 2j below and element 2j + 1 above.
  */
 import { halfAt } from "./half.ts";
 
@@ -40,6 +43,16 @@ export function dequantizeIQ4_XS(bytes: Uint8Array, out: Float32Array): void {
 export function dequantizeMXFP4(bytes: Uint8Array, out: Float32Array): void {
 	for (let at = 0, o = 0; o < out.length; at += 17, o += 32) {
 		lookUp(bytes, at + 1, 2 ** ((bytes[at] as number) - 127), e2m1, out, o);
+	}
+}
+
+/** scales [n], codes [n, 16] → out [n · 32], in the order of gpt-oss's checkpoints. The lengths are not checked. */
+export function dequantizeSplitMXFP4(codes: Uint8Array, scales: Uint8Array, out: Float32Array): void {
+	for (let j = 0; j < codes.length; j++) {
+		const scale = 2 ** ((scales[j >> 4] as number) - 127);
+		const pair = codes[j] as number;
+		out[2 * j] = scale * (e2m1[pair & 15] as number);
+		out[2 * j + 1] = scale * (e2m1[pair >> 4] as number);
 	}
 }
 
