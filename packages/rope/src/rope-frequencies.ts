@@ -38,10 +38,11 @@ export function ropeFrequencies(options: RopeOptions): RopeFrequencies {
 	const { headDim } = options;
 	// Rounded down as transformers does.
 	const rotaryDim = Math.floor(headDim * read(options, "partialRotaryFactor", 1));
-	if (!Number.isInteger(headDim) || rotaryDim < 2 || rotaryDim % 2 || rotaryDim > headDim)
+	// The limit is far above any model's and keeps a damaged configuration from allocating gigabytes.
+	if (!Number.isInteger(headDim) || headDim > 65536 || rotaryDim < 2 || rotaryDim % 2 || rotaryDim > headDim)
 		throw unexpected(
 			"headDim",
-			"an integer of which partialRotaryFactor leaves an even number from 2 to headDim",
+			"an integer up to 65536 of which partialRotaryFactor leaves an even number from 2 to headDim",
 			headDim,
 		);
 	const { base, attentionFactor, scale } = planScaling(options, rotaryDim);

@@ -210,3 +210,12 @@ describe("configurations that cannot be read", () => {
 		expect(call).toThrow(`[tok/rope] ${message}`);
 	});
 });
+
+test("a scaling that is no object, and a head that is too wide to be true", () => {
+	expect(() => ropeOptionsFromConfig({ ...llama, rope_scaling: 7 })).toThrow(
+		/rope_scaling: expected an object, got 7/,
+	);
+	expect(() => ropeOptionsFromConfig({ ...llama, head_dim: 2 ** 40 })).toThrow(
+		/headDim: expected an integer up to 65536/,
+	);
+});

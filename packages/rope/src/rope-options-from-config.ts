@@ -36,7 +36,8 @@ export function ropeOptionsFromConfig(config: Fields, layerType?: string): RopeO
 
 /** The record that holds the rope type, and in version 5 everything else, of one layer type. */
 function layerFields(config: Fields, layerType: string | undefined): Fields {
-	const fields = (config.rope_parameters ?? config.rope_scaling ?? {}) as Fields;
+	const fields = config.rope_parameters ?? config.rope_scaling ?? {};
+	if (!isRecord(fields)) throw unexpected("rope_scaling", "an object", fields);
 	const layerTypes = Object.keys(fields).filter((key) => isRecord(fields[key]));
 	const own = fields[layerType ?? ""];
 	if (isRecord(own)) return own;
