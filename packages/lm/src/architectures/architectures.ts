@@ -11,7 +11,7 @@ import { qwen2 } from "./qwen2.ts";
 import { qwen3 } from "./qwen3.ts";
 import { smollm3 } from "./smollm3.ts";
 
-export const architectures: readonly Architecture[] = [
+const architectures: readonly Architecture[] = [
 	llama,
 	mistral,
 	qwen2,

@@ -23,8 +23,12 @@ export function asString(value: unknown): string | undefined {
 	return typeof value === "string" ? value : undefined;
 }
 
+/** Ids end where no vocabulary comes near, since tables as long as the highest id are made. */
+const MOST_IDS = 2 ** 22;
+
 export function asId(value: unknown): number | undefined {
-	return typeof value === "number" && Number.isInteger(value) && value >= 0 ? value : undefined;
+	const isId = typeof value === "number" && Number.isInteger(value) && value >= 0 && value < MOST_IDS;
+	return isId ? value : undefined;
 }
 
 /** A token as transformers writes it: its text, or an object with its text as `content`. */

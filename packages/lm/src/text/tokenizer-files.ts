@@ -95,10 +95,12 @@ function readModel(json: JsonObject) {
 			);
 		}
 	}
-	if (!Object.values(vocabulary).every((id) => asId(id) !== undefined)) {
+	const wrong = Object.entries(vocabulary).find(([, id]) => asId(id) === undefined);
+	if (wrong !== undefined) {
 		throw new TokError(
 			"lm",
-			"tokenizer.json: model.vocab: expected ids that are whole numbers ≥ 0. Download it again.",
+			`tokenizer.json: model.vocab: expected ids that are whole numbers from 0 to 4194303, got ${JSON.stringify(wrong)}. ` +
+				"Download it again.",
 		);
 	}
 	return {
