@@ -1,6 +1,7 @@
 /** What a model file holds, read from its header alone, and what a cache policy costs in bytes. */
 import { formatPolicy, type Policy } from "@tok/kv-cache";
 import { TokError } from "@tok/runtime";
+import { cacheBytesPerEntry, policyEntries } from "./decoder/cache-cost.ts";
 import type { DecoderConfig } from "./decoder/decoder-config.ts";
 import type { TensorFile } from "./formats/tensor-file.ts";
 import type { OpenDecoder } from "./open-decoder.ts";
@@ -67,7 +68,7 @@ export async function inspectModel(
 			...shapeOf(config),
 			...tensorsOf(file),
 			...describeText(text),
-			cacheBytesPerToken: cacheBytesPerToken(config),
+			cacheBytesPerToken: cacheBytesPerEntry(config),
 			...(policy !== undefined && { policy: costOf(policy, config) }),
 		};
 	} finally {
@@ -130,18 +131,12 @@ function describeText(text: ModelText | string) {
 	};
 }
 
-/** Keys and values, float32. */
-function cacheBytesPerToken({ layers, kvHeads, headDim }: DecoderConfig): number {
-	return layers.length * 2 * kvHeads * headDim * Float32Array.BYTES_PER_ELEMENT;
-}
-
 function costOf(policy: Policy, config: DecoderConfig): PolicyCost {
-	// Recomputation reads its window afresh and keeps nothing.
-	const entries = policy.reduce((sum, { kind, slots }) => sum + (kind === "recompute" ? 0 : slots), 0);
+	const entries = policyEntries(policy);
 	const limited = Number.isFinite(entries);
 	return {
 		policy: formatPolicy(policy),
 		entries: limited ? entries : null,
-		bytes: limited ? entries * cacheBytesPerToken(config) : null,
+		bytes: limited ? entries * cacheBytesPerEntry(config) : null,
 	};
 }

@@ -2,6 +2,7 @@
 import { formatPolicy, type Policy, parsePolicy, sink } from "@tok/kv-cache";
 import type { Runtime } from "@tok/runtime";
 import { TokError } from "@tok/runtime";
+import { cacheBytesPerEntry, policyEntries } from "./decoder/cache-cost.ts";
 import { DecoderEngine } from "./decoder/decoder-engine.ts";
 import { checkIds, DecoderState } from "./decoder/decoder-state.ts";
 import type {
@@ -63,8 +64,7 @@ export class LanguageModel implements Model, SessionModel {
 	}
 
 	cacheBytes(policy: Policy): number {
-		const { layers, kvHeads, headDim } = this.info;
-		return policyEntries(policy) * cacheBytesPerEntry(layers, kvHeads, headDim);
+		return policyEntries(policy) * cacheBytesPerEntry(this.engine.config);
 	}
 
 	async prepare(policy: Policy): Promise<void> {
@@ -171,16 +171,6 @@ function checkChunk(chunk: number): void {
 /** Segments that a policy's plans have views of: none for `recompute`. */
 function graphSegments(policy: Policy): number {
 	return policy.filter(({ kind }) => kind !== "recompute").length;
-}
-
-/** Entries that a policy keeps; Infinity for `dense`, 0 for `recompute`, which keeps tokens and no entries. */
-export function policyEntries(policy: Policy): number {
-	return policy.reduce((sum, { kind, slots }) => sum + (kind === "recompute" ? 0 : slots), 0);
-}
-
-/** Bytes of one entry's keys and values in every layer, float32. */
-export function cacheBytesPerEntry(layers: number, kvHeads: number, headDim: number): number {
-	return layers * kvHeads * headDim * 2 * 4;
 }
 
 /** The policy with at least `count` sinks, so that a pinned beginning never leaves. */

@@ -71,7 +71,7 @@ function latticeSteps(file: TensorFile, { name, type }: TensorInfo): LatticeStep
 }
 
 /** weights [rows, columns] → codes and scales. A row's last block is filled up with zeros. */
-export function quantizeRows(
+function quantizeRows(
 	weights: Float32Array,
 	columns: number,
 	{ codes, scales }: Target,
