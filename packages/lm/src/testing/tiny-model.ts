@@ -20,9 +20,15 @@ export interface TinyModelOptions {
 }
 
 /** The golden's config.json. */
-export const tinyConfig: Readonly<Record<string, unknown>> = JSON.parse(
-	readFileSync(join(golden, "config.json"), "utf8"),
-);
+export const tinyConfig: TinyConfig = JSON.parse(readFileSync(join(golden, "config.json"), "utf8"));
+
+interface TinyConfig {
+	readonly num_hidden_layers: number;
+	readonly hidden_size: number;
+	readonly num_attention_heads: number;
+	readonly num_key_value_heads: number;
+	readonly head_dim: number;
+}
 
 export const bosId = 1;
 export const eosId = 2;
