@@ -1,0 +1,58 @@
+/** `npm run bench` and `npm run bench endurance`: speed and memory, measured as docs/performance.md says. */
+import { availableParallelism } from "node:os";
+import { parsePolicy } from "@tok/kv-cache";
+import { formatEndurance, measureEndurance } from "./endurance/endurance.ts";
+import { measureSpeed } from "./speed/speed.ts";
+import { formatSpeed } from "./speed/speed-table.ts";
+import { readArguments } from "./support/arguments.ts";
+import { MODEL, resultPath } from "./support/inputs.ts";
+import { interruptSignal } from "./support/interrupt.ts";
+import { note } from "./support/progress.ts";
+import { writeJson } from "./support/write-aside.ts";
+
+const usage = `bench [speed]      tok against node-llama-cpp: prefill, decode, start, memory
+bench endurance    tok alone: milliseconds per token and memory at the start and at the end of a long run
+
+  --model NAME     Default: ${MODEL}
+  --threads N      Threads of each side. Default: 2, or the only core
+  --out FILE       JSON. Default: benchmarks/results/<command>.json
+  --quick          A few small rounds, to see that it works
+speed:
+  --rounds N       Default: 7
+  --steps N        Tokens of a decoding case. Default: 64
+endurance:
+  --tokens N       Tokens generated. Default: 100000
+  --steps N        Tokens timed at each end. Default: 500
+  --policy P       Default: sink:4,rolling:252`;
+
+const { command, text, integer, has } = readArguments(["speed", "endurance"], usage);
+const quick = has("quick");
+const signal = interruptSignal();
+const model = text("model") ?? MODEL;
+const threads = integer("threads") ?? Math.min(2, availableParallelism());
+const out = text("out") ?? resultPath(`${command}.json`);
+
+if (command === "speed") {
+	const report = await measureSpeed({
+		model,
+		threads,
+		rounds: integer("rounds") ?? (quick ? 2 : 7),
+		steps: integer("steps") ?? (quick ? 16 : 64),
+		signal,
+	});
+	if (report.cases.length > 0) console.log(formatSpeed(report));
+	writeJson(out, report);
+} else {
+	const report = await measureEndurance({
+		model,
+		threads,
+		tokens: integer("tokens") ?? (quick ? 2_000 : 100_000),
+		steps: integer("steps") ?? (quick ? 100 : 500),
+		policy: parsePolicy(text("policy") ?? "sink:4,rolling:252"),
+		signal,
+	});
+	console.log(formatEndurance(report));
+	writeJson(out, report);
+}
+note(`written to ${out}`);
+process.exit(signal.aborted ? 130 : 0);

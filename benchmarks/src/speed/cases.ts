@@ -1,0 +1,67 @@
+/** The cases of the comparison, and how one case is run once on one side. */
+import type { EngineName, EngineOptions } from "./engine.ts";
+import { EngineProcess } from "./engine-process.ts";
+
+export interface Case {
+	readonly name: string;
+	readonly unit: "tokens/s" | "ms" | "MB";
+	/** Higher is better for speeds, lower for times and sizes. */
+	readonly better: "higher" | "lower";
+}
+
+/** A case that is timed inside a process that has the model loaded. */
+export interface SpeedCase extends Case {
+	run(engine: EngineProcess): Promise<number>;
+}
+
+export function speedCases(ids: readonly number[], steps: number): SpeedCase[] {
+	const prefill = (window: number): SpeedCase => ({
+		name: `prefill of ${window.toLocaleString("en")} tokens`,
+		unit: "tokens/s",
+		better: "higher",
+		run: async (engine) => {
+			const milliseconds = await engine.ask("prefill", { ids: ids.slice(0, window), window });
+			return (window / milliseconds) * 1000;
+		},
+	});
+	const decode = (window: number): SpeedCase => ({
+		name: `decode, window of ${window.toLocaleString("en")} full`,
+		unit: "tokens/s",
+		better: "higher",
+		run: async (engine) => {
+			const times = await engine.ask("decode", { ids: ids.slice(0, window), window, steps });
+			return (steps / times.reduce((sum, time) => sum + time, 0)) * 1000;
+		},
+	});
+	return [prefill(256), prefill(1024), decode(256), decode(1024)];
+}
+
+export const startCases = {
+	firstToken: { name: "process start to first token", unit: "ms", better: "lower" },
+	steady: { name: "resident memory, window of 256 full", unit: "MB", better: "lower" },
+	peak: { name: "peak memory", unit: "MB", better: "lower" },
+} as const satisfies Record<string, Case>;
+
+/** A short prompt, as a user's first one is. */
+const PROMPT = 16;
+const WINDOW = 256;
+
+/** Starts a process, waits for its first token, fills a window of 256, and asks for its memory. */
+export async function runStart(
+	name: EngineName,
+	options: EngineOptions,
+	ids: readonly number[],
+	steps: number,
+): Promise<Record<keyof typeof startCases, number>> {
+	const begun = performance.now();
+	const engine = new EngineProcess(name, options);
+	try {
+		await engine.ask("prefill", { ids: ids.slice(0, PROMPT), window: WINDOW });
+		const firstToken = performance.now() - begun;
+		await engine.ask("decode", { ids: ids.slice(0, WINDOW), window: WINDOW, steps });
+		const { resident, peak } = await engine.ask("memory", null);
+		return { firstToken, steady: resident / 1e6, peak: peak / 1e6 };
+	} finally {
+		await engine.close();
+	}
+}

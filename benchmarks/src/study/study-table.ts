@@ -1,0 +1,50 @@
+/** The study's figures as Markdown. */
+import type { Interval } from "../support/statistics.ts";
+import { formatTable } from "../support/table.ts";
+import { type LongSummary, type StretchSummary, settledFrom, type WindowSummary } from "./summary.ts";
+
+export function formatWindows(summaries: readonly WindowSummary[], tokens: number): string {
+	const settled = settledFrom(tokens).toLocaleString("en");
+	const rows = summaries.map(({ label, perplexity, settled, toDense, difference }) => [
+		label,
+		perplexity.toFixed(2),
+		settled.toFixed(2),
+		label === "dense" ? "1" : withInterval(toDense.ratio, toDense.interval),
+		difference.max.toExponential(1),
+		difference.mean.toExponential(1),
+	]);
+	return formatTable(
+		[
+			"sinks + rolling",
+			`perplexity, ${tokens.toLocaleString("en")} tokens`,
+			`from ${settled} on`,
+			"÷ dense (95 %)",
+			"max difference from the golden (nats)",
+			"mean",
+		],
+		rows,
+	);
+}
+
+export function formatStretches(summary: StretchSummary): string {
+	const { positions, blocks, ratio, interval, sinks, recompute, drift, driftInterval } = summary;
+	return [
+		`sinks ÷ recompute: ${withInterval(ratio, interval, 4)}, 95 % interval, paired bootstrap over ${blocks} stretches, ${positions.toLocaleString("en")} positions`,
+		`perplexity there: sinks ${sinks.toFixed(2)}, recompute ${recompute.toFixed(2)}`,
+		`drift of ln ratio per 100,000 tokens: ${withInterval(drift, driftInterval, 4)}`,
+	].join("\n");
+}
+
+export function formatLongStream({ tokens, bin, perplexity, bins }: LongSummary): string {
+	const rows = bins.sinks.map((value, i) => [
+		`${(i * bin).toLocaleString("en")}–${Math.min((i + 1) * bin, tokens).toLocaleString("en")}`,
+		value.toFixed(2),
+		(bins.window[i] as number).toFixed(2),
+	]);
+	const all = ["all", perplexity.sinks.toFixed(2), perplexity.window.toFixed(2)];
+	return formatTable(["tokens", "sink:4,rolling:252", "rolling:256"], [...rows, all]);
+}
+
+function withInterval(value: number, { low, high }: Interval, digits = 3): string {
+	return `${value.toFixed(digits)} (${low.toFixed(digits)} to ${high.toFixed(digits)})`;
+}

@@ -1,0 +1,139 @@
+/** The study's figures: perplexities, and ratios with intervals from a paired bootstrap over blocks. */
+import { blockBootstrap, type Interval, mean } from "../support/statistics.ts";
+import { binPerplexity, perplexity } from "./bins.ts";
+import type { LongStream, Stretch } from "./long-stream.ts";
+import type { WindowCurve } from "./windows.ts";
+
+/** How one side's perplexity compares with the other's on the same tokens. */
+export interface Comparison {
+	readonly positions: number;
+	readonly blocks: number;
+	/** Perplexity ÷ the other side's. */
+	readonly ratio: number;
+	/** Of the ratio, 95 %. */
+	readonly interval: Interval;
+}
+
+export interface WindowSummary {
+	readonly label: string;
+	readonly policy: string;
+	/** Over all tokens. */
+	readonly perplexity: number;
+	/** Over the predictions from `settledFrom` on. */
+	readonly settled: number;
+	/** To the dense cache, over the same. */
+	readonly toDense: Comparison;
+	/** Nats per token, from the reference implementation's. */
+	readonly difference: { readonly mean: number; readonly max: number };
+}
+
+export interface StretchSummary extends Comparison {
+	readonly sinks: number;
+	readonly recompute: number;
+	/** By how much ln of the ratio changes over 100,000 tokens; 0 is flat. */
+	readonly drift: number;
+	readonly driftInterval: Interval;
+}
+
+export interface LongSummary {
+	readonly tokens: number;
+	readonly bin: number;
+	readonly perplexity: { readonly sinks: number; readonly window: number };
+	/** Perplexity of each bin. */
+	readonly bins: { readonly sinks: readonly number[]; readonly window: readonly number[] };
+}
+
+/** Tokens of a bootstrap block: a few sentences. */
+const BLOCK = 64;
+
+/** The first prediction that counts as settled, every window long full: a third of the stream, 2,048 of 6,144 tokens. */
+export function settledFrom(tokens: number): number {
+	return Math.floor(tokens / 3);
+}
+
+export function summariseWindows(curves: readonly WindowCurve[]): WindowSummary[] {
+	const dense = curves.find(({ label }) => label === "dense");
+	if (dense === undefined) throw new Error("internal: the dense curve is missing.");
+	const from = settledFrom(dense.values.length + 1);
+	return curves.map(({ label, policy, values, reference }) => {
+		const distances = values.map((value, i) => Math.abs(value - (reference[i] as number)));
+		return {
+			label,
+			policy,
+			perplexity: perplexity(values),
+			settled: perplexity(values.subarray(from)),
+			toDense: compare(blocksOf(values.subarray(from), dense.values.subarray(from))),
+			difference: { mean: mean(distances), max: distances.reduce((most, x) => Math.max(most, x), 0) },
+		};
+	});
+}
+
+export function summariseStretches(stretches: readonly Stretch[]): StretchSummary {
+	const all = (side: "sinks" | "recompute"): number =>
+		Math.exp(mean(stretches.map((stretch) => mean(stretch[side]))));
+	const points = stretches.map((stretch) => ({ x: stretch.from / 100_000, y: stretchDifference(stretch) }));
+	return {
+		...compare(stretches.map(({ sinks, recompute }) => differences(sinks, recompute))),
+		sinks: all("sinks"),
+		recompute: all("recompute"),
+		drift: slope(points),
+		driftInterval: blockBootstrap(points, slope),
+	};
+}
+
+export function summariseLongStream({ sinks, window }: LongStream, bin: number): LongSummary {
+	const bins = (values: Float32Array): number[] => binPerplexity(values, bin).map(([, value]) => value);
+	return {
+		tokens: sinks.length,
+		bin,
+		perplexity: { sinks: perplexity(sinks), window: perplexity(window) },
+		bins: { sinks: bins(sinks), window: bins(window) },
+	};
+}
+
+/** Mean of ln p(recompute) − ln p(sinks): ln of the ratio of their perplexities. */
+export function stretchDifference({ sinks, recompute }: Stretch): number {
+	return mean(differences(sinks, recompute));
+}
+
+function compare(blocks: readonly Float32Array[]): Comparison {
+	const sums = blocks.map((block) => ({ sum: mean(block) * block.length, count: block.length }));
+	const ratioOf = (sample: readonly (typeof sums)[number][]): number => {
+		let sum = 0;
+		let count = 0;
+		for (const block of sample) {
+			sum += block.sum;
+			count += block.count;
+		}
+		return Math.exp(sum / count);
+	};
+	return {
+		positions: sums.reduce((total, { count }) => total + count, 0),
+		blocks: blocks.length,
+		ratio: ratioOf(sums),
+		interval: blockBootstrap(sums, ratioOf),
+	};
+}
+
+function blocksOf(values: Float32Array, reference: Float32Array): Float32Array[] {
+	const all = differences(values, reference);
+	const count = Math.ceil(all.length / BLOCK);
+	return Array.from({ length: count }, (_, i) => all.subarray(i * BLOCK, (i + 1) * BLOCK));
+}
+
+function differences(values: Float32Array, reference: Float32Array): Float32Array {
+	return values.map((value, i) => value - (reference[i] as number));
+}
+
+/** Of the least-squares line. */
+function slope(points: readonly { readonly x: number; readonly y: number }[]): number {
+	const x = mean(points.map((point) => point.x));
+	const y = mean(points.map((point) => point.y));
+	let covariance = 0;
+	let variance = 0;
+	for (const point of points) {
+		covariance += (point.x - x) * (point.y - y);
+		variance += (point.x - x) ** 2;
+	}
+	return covariance / variance;
+}
