@@ -1,0 +1,89 @@
+/**
+ * Every architecture under streaming policies, against a reference that drops entries from lists and rotates all keys
+ * afresh at every step. The layers' own windows count in the frame of the positions: in-cache or original.
+ */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Policy, rolling, sink } from "@tok/kv-cache";
+import type { Runtime } from "@tok/runtime";
+import { cpu } from "@tok/runtime-cpu";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openTransformersDecoder } from "../open-decoder.ts";
+import { readGoldenLogits, readLogits } from "../testing/golden-logits.ts";
+import { ReferenceDecoder, type ReferencePolicy } from "../testing/reference-decoder.ts";
+import { DecoderEngine } from "./decoder-engine.ts";
+import { DecoderState } from "./decoder-state.ts";
+
+const goldens = fileURLToPath(new URL("../../../../goldens/", import.meta.url));
+
+/** Those with windows have 32 (lm-tiny) or 20 (lm-tiny-extra) positions in them. */
+const models = [
+	...["llama", "llama-rope3-tied", "mistral", "qwen2", "qwen3", "phi3"].map((name) => `lm-tiny/${name}`),
+	...["gemma3", "smollm3", "olmo2", "gpt-oss"].map((name) => `lm-tiny/${name}`),
+	...["qwen2-window", "olmo3"].map((name) => `lm-tiny-extra/${name}`),
+];
+
+/** The cache longer than the windows, which then hide the sinks, and shorter. */
+const cases: readonly (readonly [sinks: number, rolling: number])[] = [
+	[4, 44],
+	[2, 13],
+	[0, 16],
+];
+const TOKENS = 88;
+
+describe.each(models)("%s", (name) => {
+	const folder = join(goldens, name);
+	const golden = readGoldenLogits(join(folder, "io.safetensors"));
+	const stream = golden.streams.flat().slice(0, TOKENS);
+	const reference = new ReferenceDecoder(folder);
+	const { file, ...decoder } = openTransformersDecoder(folder);
+	let runtime: Runtime;
+	let engine: DecoderEngine;
+
+	beforeAll(() => {
+		runtime = cpu({ threads: 1 });
+		engine = new DecoderEngine({ ...decoder, precision: "exact", runtime });
+	});
+
+	afterAll(async () => {
+		await runtime.dispose();
+		file.close();
+	});
+
+	test("the reference itself equals transformers while nothing is dropped", () => {
+		const everything: ReferencePolicy = {
+			sinks: 0,
+			rolling: Number.POSITIVE_INFINITY,
+			positions: "original",
+		};
+		const got = reference.read(golden.streams[0] as readonly number[], everything);
+		expect(
+			largestError(golden.logits.subarray(0, golden.length * golden.vocabulary), got),
+		).toBeLessThanOrEqual(1);
+	});
+
+	describe.each(cases)("%i sinks and a window of %i", (sinks, window) => {
+		test.each(["in-cache", "original"] as const)("%s positions, chunks of 1, 7 and 64", async (positions) => {
+			const policy: Policy = sinks === 0 ? [rolling(window)] : [sink(sinks), rolling(window)];
+			const want = reference.read(stream, { sinks, rolling: window, positions });
+			for (const chunk of [1, 7, 64]) {
+				const state = DecoderState.create(engine, policy, positions);
+				const got = await readLogits(state, stream, { chunk, tokens: TOKENS });
+				expect(largestError(got, want), `chunks of ${chunk}`).toBeLessThanOrEqual(1);
+			}
+		});
+	});
+});
+
+/** In units of atol 1e-4 + rtol 1e-4. `got` are the rows of `want`, one after another. */
+function largestError(got: Float32Array, want: readonly Float64Array[]): number {
+	const vocabulary = want[0]?.length ?? 0;
+	expect(got.length).toBe(want.length * vocabulary);
+	let worst = 0;
+	got.forEach((logit, i) => {
+		const expected = want[Math.floor(i / vocabulary)]?.[i % vocabulary] as number;
+		const error = Math.abs(logit - expected) / (1e-4 + 1e-4 * Math.abs(expected));
+		if (!(error <= worst)) worst = error;
+	});
+	return worst;
+}

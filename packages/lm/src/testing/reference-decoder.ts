@@ -1,0 +1,315 @@
+/**
+ * The oracle for streaming: a decoder in plain loops and float64 that keeps un-rotated keys in a list, drops entries
+ * from the list, and rotates every key and query afresh at every step. It shares no code with the decoder that it
+ * checks but the readers of files, and scaled rotary frequencies, which have goldens of their own. Its arithmetic is
+ * transformers': see the models' `modeling_*.py`.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { ropeFrequencies, ropeOptionsFromConfig } from "@tok/rope";
+import { openTensorFile } from "../formats/open-tensor-file.ts";
+
+type Vector = Float64Array;
+
+export interface ReferencePolicy {
+	readonly sinks: number;
+	/** Entries kept besides; Infinity keeps all. */
+	readonly rolling: number;
+	readonly positions: "in-cache" | "original";
+}
+
+interface Config {
+	readonly model_type: string;
+	readonly hidden_size: number;
+	readonly num_hidden_layers: number;
+	readonly num_attention_heads: number;
+	readonly num_key_value_heads: number;
+	readonly head_dim?: number | null;
+	readonly rms_norm_eps: number;
+	readonly sliding_window?: number | null;
+	readonly layer_types?: readonly string[];
+	readonly no_rope_layers?: readonly number[];
+	readonly query_pre_attn_scalar?: number;
+	readonly rope_local_base_freq?: number;
+	readonly num_local_experts?: number;
+	readonly num_experts_per_tok?: number;
+}
+
+interface Rope {
+	readonly frequencies: Float64Array;
+	readonly factor: number;
+}
+
+/** What a retained token left: per layer its key, un-rotated, and its value, [kvHeads · headDim] each. */
+interface Entry {
+	readonly index: number;
+	readonly layers: { readonly key: Vector; readonly value: Vector }[];
+}
+
+export class ReferenceDecoder {
+	readonly #config: Config;
+	readonly #headDim: number;
+	readonly #tensors = new Map<string, Float32Array>();
+
+	/** A folder in transformers' layout. */
+	constructor(folder: string) {
+		this.#config = JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
+		this.#headDim = this.#config.head_dim ?? this.#config.hidden_size / this.#config.num_attention_heads;
+		using file = openTensorFile(folder);
+		for (const name of file.tensors.keys()) this.#tensors.set(name, file.read(name));
+	}
+
+	/** The logits after each token of a stream, [length, vocabulary]. */
+	read(stream: readonly number[], policy: ReferencePolicy): Vector[] {
+		const retained: Entry[] = [];
+		return stream.map((id, index) => {
+			const entry: Entry = { index, layers: [] };
+			const logits = this.#step(id, retained, entry, policy);
+			retained.push(entry);
+			if (retained.length > policy.sinks + policy.rolling) retained.splice(policy.sinks, 1);
+			return logits;
+		});
+	}
+
+	#step(id: number, retained: readonly Entry[], entry: Entry, { positions }: ReferencePolicy): Vector {
+		const { hidden_size, num_hidden_layers, model_type } = this.#config;
+		const inCache = positions === "in-cache";
+		const seen = retained.map(({ index }, rank) => (inCache ? rank : index));
+		const at = inCache ? retained.length : entry.index;
+		const table = this.#tensor("model.embed_tokens.weight");
+		const scale = model_type === "gemma3_text" ? Math.sqrt(hidden_size) : 1;
+		let x = Float64Array.from(table.subarray(id * hidden_size, (id + 1) * hidden_size), (w) => w * scale);
+		for (let layer = 0; layer < num_hidden_layers; layer++) {
+			const name = (rest: string): string => `model.layers.${layer}.${rest}`;
+			const norm = (rest: string, value: Vector): Vector =>
+				this.#norm(this.#tensor(name(`${rest}.weight`)), value);
+			const attend = (value: Vector): Vector =>
+				this.#attention(layer, value, { retained, entry, positions: [...seen, at] });
+			const mlp = (value: Vector): Vector => this.#mlp(name("mlp"), value);
+			if (model_type === "gemma3_text") {
+				x = sum(x, norm("post_attention_layernorm", attend(norm("input_layernorm", x))));
+				x = sum(x, norm("post_feedforward_layernorm", mlp(norm("pre_feedforward_layernorm", x))));
+			} else if (model_type.startsWith("olmo")) {
+				x = sum(x, norm("post_attention_layernorm", attend(x)));
+				x = sum(x, norm("post_feedforward_layernorm", mlp(x)));
+			} else {
+				x = sum(x, attend(norm("input_layernorm", x)));
+				x = sum(x, mlp(norm("post_attention_layernorm", x)));
+			}
+		}
+		const head = this.#tensors.get("lm_head.weight") ?? table;
+		return product(head, this.#norm(this.#tensor("model.norm.weight"), x));
+	}
+
+	#attention(
+		layer: number,
+		x: Vector,
+		{
+			retained,
+			entry,
+			positions,
+		}: { readonly retained: readonly Entry[]; readonly entry: Entry; readonly positions: readonly number[] },
+	): Vector {
+		const { num_attention_heads: heads, num_key_value_heads: kvHeads, query_pre_attn_scalar } = this.#config;
+		const dim = this.#headDim;
+		const [query, key, value] = this.#queryKeyValue(layer, x);
+		entry.layers.push({ key, value });
+		const entries = [...retained, entry];
+		const rope = this.#rope(layer);
+		const window = this.#window(layer);
+		const own = positions.at(-1) as number;
+		const scale = (query_pre_attn_scalar ?? dim) ** -0.5;
+		const sinks = this.#tensors.get(`model.layers.${layer}.self_attn.sinks`);
+		const output = new Float64Array(heads * dim);
+		const part = (vector: Vector, which: number): Vector => vector.slice(which * dim, (which + 1) * dim);
+		for (let group = 0; group < kvHeads; group++) {
+			const visible = entries.flatMap(({ layers }, i) => {
+				const at = positions[i] as number;
+				const { key, value } = layers[layer] as Entry["layers"][0];
+				return own - at < window
+					? [{ key: rotate(part(key, group), at, rope), value: part(value, group) }]
+					: [];
+			});
+			for (let head = (group * heads) / kvHeads; head < ((group + 1) * heads) / kvHeads; head++) {
+				const turned = rotate(part(query, head), own, rope);
+				const scores = visible.map(({ key }) => scale * dot(turned, key));
+				if (sinks !== undefined) scores.push(sinks[head] as number);
+				const weights = softmax(scores);
+				for (let d = 0; d < dim; d++)
+					output[head * dim + d] = visible.reduce(
+						(total, { value }, i) => total + (weights[i] as number) * (value[d] as number),
+						0,
+					);
+			}
+		}
+		return this.#linear(`model.layers.${layer}.self_attn.o_proj`, output);
+	}
+
+	#queryKeyValue(layer: number, x: Vector): [Vector, Vector, Vector] {
+		const { num_attention_heads: heads, num_key_value_heads: kvHeads } = this.#config;
+		const prefix = `model.layers.${layer}.self_attn`;
+		const dim = this.#headDim;
+		const fused = this.#tensors.has(`${prefix}.qkv_proj.weight`);
+		const all = fused ? this.#linear(`${prefix}.qkv_proj`, x) : undefined;
+		const ends = [heads * dim, (heads + kvHeads) * dim, (heads + 2 * kvHeads) * dim] as const;
+		const [query, key, value] = (["q", "k", "v"] as const).map(
+			(which, i) =>
+				all?.slice(i === 0 ? 0 : ends[i - 1], ends[i]) ?? this.#linear(`${prefix}.${which}_proj`, x),
+		) as [Vector, Vector, Vector];
+		const normed = (which: string, vector: Vector): Vector => {
+			const weight = this.#tensors.get(`${prefix}.${which}_norm.weight`);
+			if (weight === undefined) return vector;
+			const out = new Float64Array(vector.length);
+			for (let from = 0; from < vector.length; from += weight.length)
+				out.set(this.#norm(weight, vector.slice(from, from + weight.length)), from);
+			return out;
+		};
+		return [normed("q", query), normed("k", key), value];
+	}
+
+	#window(layer: number): number {
+		const { model_type, layer_types, sliding_window } = this.#config;
+		const everywhere = model_type === "mistral" || model_type === "phi3";
+		const sliding = layer_types === undefined ? everywhere : layer_types[layer] === "sliding_attention";
+		return (sliding ? sliding_window : undefined) ?? Number.POSITIVE_INFINITY;
+	}
+
+	#rope(layer: number): Rope | undefined {
+		const config = this.#config;
+		const dim = this.#headDim;
+		if (config.no_rope_layers?.[layer] === 0) return undefined;
+		const unscaled = (base: number): Rope => ({
+			frequencies: Float64Array.from({ length: dim / 2 }, (_, i) => base ** ((-2 * i) / dim)),
+			factor: 1,
+		});
+		const record: Readonly<Record<string, unknown>> = { ...config };
+		const base = record.rope_theta as number;
+		if (config.layer_types?.[layer] === "sliding_attention") {
+			if (config.model_type === "gemma3_text") return unscaled(config.rope_local_base_freq as number);
+			if (config.model_type === "olmo3") return unscaled(base);
+		}
+		if (record.rope_scaling === null || record.rope_scaling === undefined) return unscaled(base);
+		const { inverseFrequencies, attentionFactor } = ropeFrequencies(ropeOptionsFromConfig(record));
+		return { frequencies: inverseFrequencies, factor: attentionFactor };
+	}
+
+	#mlp(prefix: string, x: Vector): Vector {
+		if (this.#config.num_local_experts !== undefined) return this.#experts(prefix, x);
+		const fused = this.#tensors.has(`${prefix}.gate_up_proj.weight`);
+		const both = fused ? this.#linear(`${prefix}.gate_up_proj`, x) : undefined;
+		const gate = both?.slice(0, both.length / 2) ?? this.#linear(`${prefix}.gate_proj`, x);
+		const up = both?.slice(both.length / 2) ?? this.#linear(`${prefix}.up_proj`, x);
+		const activation = this.#config.model_type === "gemma3_text" ? gelu : silu;
+		return this.#linear(
+			`${prefix}.down_proj`,
+			gate.map((g, i) => activation(g) * (up[i] as number)),
+		);
+	}
+
+	#experts(prefix: string, x: Vector): Vector {
+		const { hidden_size: hidden, num_experts_per_tok: active = 0 } = this.#config;
+		const routes = this.#linear(`${prefix}.router`, x);
+		const best = [...routes.keys()]
+			.sort((a, b) => (routes[b] as number) - (routes[a] as number))
+			.slice(0, active);
+		const weights = softmax(best.map((expert) => routes[expert] as number));
+		const gateUp = this.#tensor(`${prefix}.experts.gate_up_proj`); // [experts, hidden, 2 · inner]
+		const gateUpBias = this.#tensor(`${prefix}.experts.gate_up_proj_bias`);
+		const down = this.#tensor(`${prefix}.experts.down_proj`); // [experts, inner, hidden]
+		const downBias = this.#tensor(`${prefix}.experts.down_proj_bias`);
+		const inner = gateUpBias.length / routes.length / 2;
+		const output = new Float64Array(hidden);
+		best.forEach((expert, rank) => {
+			const both = intoColumns(gateUp.subarray(expert * hidden * 2 * inner), x, 2 * inner);
+			const raised = Float64Array.from({ length: inner }, (_, i) => {
+				const biased = (at: number): number =>
+					(both[at] as number) + (gateUpBias[expert * 2 * inner + at] as number);
+				const gate = Math.min(biased(2 * i), 7);
+				const up = Math.max(-7, Math.min(biased(2 * i + 1), 7));
+				return ((up + 1) * gate) / (1 + Math.exp(-1.702 * gate));
+			});
+			intoColumns(down.subarray(expert * inner * hidden), raised, hidden).forEach((value, i) => {
+				const biased = value + (downBias[expert * hidden + i] as number);
+				output[i] = (output[i] as number) + (weights[rank] as number) * biased;
+			});
+		});
+		return output;
+	}
+
+	#norm(weight: Float32Array, x: Vector): Vector {
+		const offset = this.#config.model_type === "gemma3_text" ? 1 : 0;
+		const scale = 1 / Math.sqrt(dot(x, x) / x.length + this.#config.rms_norm_eps);
+		return x.map((value, i) => value * scale * ((weight[i] as number) + offset));
+	}
+
+	#linear(name: string, x: Vector): Vector {
+		const bias = this.#tensors.get(`${name}.bias`);
+		const y = product(this.#tensor(`${name}.weight`), x);
+		return bias === undefined ? y : y.map((value, i) => value + (bias[i] as number));
+	}
+
+	#tensor(name: string): Float32Array {
+		const tensor = this.#tensors.get(name);
+		if (tensor === undefined) throw new Error(`no tensor ${name}`);
+		return tensor;
+	}
+}
+
+/** Rotates x[i] with x[i + n] for the n frequencies; the rest passes through. */
+function rotate(x: Vector, position: number, rope: Rope | undefined): Vector {
+	if (rope === undefined) return x;
+	const { frequencies, factor } = rope;
+	const half = frequencies.length;
+	return x.map((value, i) => {
+		if (i >= 2 * half) return value;
+		const angle = position * (frequencies[i % half] as number);
+		const partner = i < half ? -(x[i + half] as number) : (x[i - half] as number);
+		return factor * (value * Math.cos(angle) + partner * Math.sin(angle));
+	});
+}
+
+/** [rows, columns] · [columns] */
+function product(matrix: Float32Array, x: Vector): Vector {
+	const columns = x.length;
+	return Float64Array.from({ length: matrix.length / columns }, (_, row) => {
+		let total = 0;
+		for (let i = 0; i < columns; i++) total += (matrix[row * columns + i] as number) * (x[i] as number);
+		return total;
+	});
+}
+
+/** [rows] · [rows, columns] */
+function intoColumns(matrix: Float32Array, x: Vector, columns: number): Vector {
+	const out = new Float64Array(columns);
+	x.forEach((value, row) => {
+		for (let i = 0; i < columns; i++)
+			out[i] = (out[i] as number) + value * (matrix[row * columns + i] as number);
+	});
+	return out;
+}
+
+function dot(a: Vector, b: Vector): number {
+	let total = 0;
+	for (let i = 0; i < a.length; i++) total += (a[i] as number) * (b[i] as number);
+	return total;
+}
+
+function sum(a: Vector, b: Vector): Float64Array<ArrayBuffer> {
+	return Float64Array.from(a, (value, i) => value + (b[i] as number));
+}
+
+function softmax(scores: readonly number[]): number[] {
+	const most = Math.max(...scores);
+	const shares = scores.map((score) => Math.exp(score - most));
+	const total = shares.reduce((a, b) => a + b, 0);
+	return shares.map((share) => share / total);
+}
+
+function silu(x: number): number {
+	return x / (1 + Math.exp(-x));
+}
+
+/** transformers' gelu_pytorch_tanh. */
+function gelu(x: number): number {
+	return 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+}
