@@ -8,7 +8,10 @@ import type { Sampling } from "./sampling/sampling.ts";
 import type { ChatTemplate } from "./text/chat-template.ts";
 import type { Tokenizer } from "./text/tokenizer.ts";
 
-/** `exact`: float32 throughout. `fast`: weights stay quantised in the graph, activations are 8-bit. */
+/**
+ * `exact`: float32 throughout. `fast`: weights stay quantised in the graph, activations are 8-bit; the experts of a
+ * mixture, and the router that chooses them, are float32 all the same.
+ */
 export type Precision = "exact" | "fast";
 
 export interface LoadModelOptions {
@@ -69,6 +72,11 @@ export interface Model {
 }
 
 export interface SessionOptions {
+	/**
+	 * What the cache keeps. In models with dynamic NTK or longrope scaling (Phi-3) it also chooses the rotary
+	 * frequencies, once for the session: with in-cache positions and a bounded cache those for that many positions, else
+	 * those for the model's whole context.
+	 */
 	readonly policy: Policy;
 	/** Defaults to "in-cache". */
 	readonly positions?: Positions;

@@ -51,11 +51,9 @@ export function openTransformersDecoder(folder: string): OpenDecoder {
 			`${path}: expected model_type, got ${JSON.stringify(type)}. The file is no model configuration.`,
 		);
 	const architecture = architectureByModelType(type, path);
+	const config = new ConfigReader({ ...architecture.defaults, ...record }, path);
 	return closingOnError(openTensorFile(folder), (file) =>
-		checked(architecture, new ConfigReader(record, path), file, {
-			names: transformersNames,
-			pairing: "half",
-		}),
+		checked(architecture, config, file, { names: transformersNames, pairing: "half" }),
 	);
 }
 

@@ -29,6 +29,8 @@ export interface Architecture {
 		/** Fields that these files leave to the reader, in config.json's words. */
 		readonly defaults?: (config: ConfigReader) => ConfigRecord;
 	};
+	/** What transformers supplies where a published config.json leaves it out. */
+	readonly defaults?: ConfigRecord;
 	readonly norms: LayerNorms;
 	/** Added to a norm's weight: gemma stores w − 1. GGUF files have it added already. Defaults to 0. */
 	readonly normOffset?: number;

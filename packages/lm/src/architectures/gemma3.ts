@@ -19,6 +19,14 @@ export const gemma3: Architecture = {
 					: config.count("head_dim"),
 		}),
 	},
+	defaults: {
+		vocab_size: 262_208,
+		num_attention_heads: 8,
+		num_key_value_heads: 4,
+		head_dim: 256,
+		max_position_embeddings: 131_072,
+		rope_theta: 1_000_000,
+	},
 	norms: {
 		beforeAttention: "input_layernorm",
 		afterAttention: "post_attention_layernorm",
