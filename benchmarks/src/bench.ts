@@ -5,6 +5,7 @@ import { formatEndurance, measureEndurance } from "./endurance/endurance.ts";
 import { measureSpeed } from "./speed/speed.ts";
 import { formatSpeed } from "./speed/speed-table.ts";
 import { readArguments } from "./support/arguments.ts";
+import { reportFailures } from "./support/failures.ts";
 import { MODEL, resultPath } from "./support/inputs.ts";
 import { interruptSignal } from "./support/interrupt.ts";
 import { note } from "./support/progress.ts";
@@ -25,6 +26,7 @@ endurance:
   --steps N        Tokens timed at each end. Default: 500
   --policy P       Default: sink:4,rolling:252`;
 
+reportFailures();
 const { command, text, integer, has } = readArguments(["speed", "endurance"], usage);
 const quick = has("quick");
 const signal = interruptSignal();

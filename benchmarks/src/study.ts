@@ -11,15 +11,16 @@ import { summariseLongStream, summariseStretches, summariseWindows } from "./stu
 import { drawCollapse, drawPerplexity } from "./study/window-charts.ts";
 import { measureWindows } from "./study/windows.ts";
 import { readArguments } from "./support/arguments.ts";
+import { reportFailures } from "./support/failures.ts";
 import { MODEL, resultPath } from "./support/inputs.ts";
 import { interruptSignal } from "./support/interrupt.ts";
-import { formatMachine } from "./support/machine.ts";
+import { formatMachines, type Machine } from "./support/machine.ts";
 import { clearProgress, note } from "./support/progress.ts";
 import { writeAside, writeJson } from "./support/write-aside.ts";
 
 const usage = `study [all]    every part
 study windows  perplexity over position for windows with and without sinks, against the goldens (float32)
-study long     a long text under sinks and under the plain window, and their ratio to recomputation
+study long     a long text under sinks, and their ratio to recomputation
 
 Parts that were measured are kept in benchmarks/results/study and not measured again.
 
@@ -28,6 +29,7 @@ Parts that were measured are kept in benchmarks/results/study and not measured a
   --quick          Fewer tokens, to see that it works; figures go to benchmarks/results/figures
   --fresh          Measure again what was measured`;
 
+reportFailures();
 const { command, text, integer, has } = readArguments(["all", "windows", "long"], usage);
 const quick = has("quick");
 const docs = fileURLToPath(new URL("../../docs/figures", import.meta.url));
@@ -54,7 +56,7 @@ async function windows(tokens: number): Promise<void> {
 	const summary = summariseWindows(curves);
 	clearProgress();
 	console.log(`\n${formatWindows(summary, tokens)}\n`);
-	console.log(curves.map(({ label, machine }) => `${label}: ${formatMachine(machine)}`).join("\n"));
+	console.log(machines(curves));
 	writeAside(join(out, "window-perplexity.svg"), drawPerplexity(curves));
 	writeAside(join(out, "window-collapse.svg"), drawCollapse(curves));
 	writeJson(join(out, "windows.json"), { tokens, summary });
@@ -65,12 +67,19 @@ async function long([tokens, stretches, stretch, bin]: [number, number, number, 
 	const ids = await longTokens(MODEL, tokens + 1);
 	const stream = await measureLongStream(scorer, results, ids, precision);
 	const options = { tokens, stretches, stretch, precision } as const;
-	const measured = await measureStretches(scorer, results, ids, stream.sinks, options);
-	const summary = { stream: summariseLongStream(stream, bin), recompute: summariseStretches(measured) };
+	const measured = await measureStretches(scorer, results, ids, stream.values, options);
+	const summary = {
+		stream: summariseLongStream(stream.values, bin),
+		recompute: summariseStretches(measured),
+	};
 	clearProgress();
 	console.log(`\n${formatLongStream(summary.stream)}\n\n${formatStretches(summary.recompute)}\n`);
-	console.log(formatMachine(stream.machine));
-	writeAside(join(out, "long-stream.svg"), drawLongStream(stream, bin));
+	console.log(machines([stream, ...measured]));
+	writeAside(join(out, "long-stream.svg"), drawLongStream(stream.values, bin));
 	writeAside(join(out, "recompute-ratio.svg"), drawComparison(measured, summary.recompute));
 	writeJson(join(out, "long-stream.json"), { options, summary });
+}
+
+function machines(measurements: readonly { readonly machine: Machine }[]): string {
+	return formatMachines(measurements.map(({ machine }) => machine) as [Machine, ...Machine[]]);
 }

@@ -1,28 +1,34 @@
 /** The two figures of `long-stream.ts`: perplexity over a long text, and the ratio of sinks to recomputation. */
-import type { LineSeriesOption } from "echarts";
-import { binPerplexity } from "./bins.ts";
-import { axis, colours, legend, logAxis, renderSvg, title } from "./chart.ts";
-import type { LongStream, Stretch } from "./long-stream.ts";
+import { binPerplexity, perplexity } from "./bins.ts";
+import { axis, colours, logAxis, renderSvg, title } from "./chart.ts";
+import type { Stretch } from "./long-stream.ts";
 import { type Comparison, stretchDifference } from "./summary.ts";
 
-export function drawLongStream({ sinks, window }: LongStream, bin: number): string {
-	const lines = [
-		line("0+256: plain window", binPerplexity(window, bin), colours.vermilion),
-		line("4+252: four sinks", binPerplexity(sinks, bin), colours.blue),
-	];
+export function drawLongStream(values: Float32Array, bin: number): string {
+	const overall = perplexity(values);
 	return renderSvg({
 		title: title(
-			`${sinks.length.toLocaleString("en")} tokens with a cache of 256 entries`,
-			`Perplexity in bins of ${bin.toLocaleString("en")} tokens (log scale). SmolLM2-135M-Instruct Q4_1, 8-bit activations.\nHow hard the text is varies from chapter to chapter, for both alike.`,
+			`${values.length.toLocaleString("en")} tokens with a cache of 256 entries`,
+			`Perplexity of 4+252 in bins of ${bin.toLocaleString("en")} tokens; ${overall.toFixed(1)} over all (dashed). SmolLM2-135M-Instruct Q4_1, 8-bit activations.\nHow hard the text is varies from chapter to chapter; a collapse would double the perplexity (window-perplexity.svg).`,
 		),
-		legend: legend(
-			80,
-			lines.map(({ name }) => name),
-		),
-		grid: { left: 70, right: 30, top: 118, bottom: 52 },
-		xAxis: axis("position in the text (tokens)", "x", { max: sinks.length }),
-		yAxis: logAxis("perplexity"),
-		series: lines,
+		grid: { left: 70, right: 30, top: 90, bottom: 52 },
+		xAxis: axis("position in the text (tokens)", "x", { max: values.length }),
+		yAxis: axis("perplexity", "y", { min: 0 }),
+		series: [
+			{
+				type: "line",
+				data: binPerplexity(values, bin),
+				symbolSize: 6,
+				itemStyle: { color: colours.blue },
+				lineStyle: { color: colours.blue, width: 2.5 },
+				markLine: {
+					symbol: "none",
+					silent: true,
+					label: { show: false },
+					data: [{ yAxis: overall, lineStyle: { color: colours.grey, type: "dashed", width: 1 } }],
+				},
+			},
+		],
 	});
 }
 
@@ -63,8 +69,4 @@ export function drawComparison(
 			},
 		],
 	});
-}
-
-function line(name: string, data: [number, number][], color: string): LineSeriesOption & { name: string } {
-	return { name, type: "line", data, symbol: "none", itemStyle: { color }, lineStyle: { color, width: 2.5 } };
 }

@@ -1,17 +1,16 @@
 /**
- * A long text under sinks and under the plain window, and beside it the yardstick: `recompute`, which reads the last
- * 256 tokens afresh for every prediction. That costs 257 times as much, so it is taken on short stretches, spread
- * evenly over the stream; far apart as they are, stretches count as independent of each other.
+ * A long text under sinks, and beside it the yardstick: `recompute`, which reads the last 256 tokens afresh for every
+ * prediction. That costs 257 times as much, so it is taken on short stretches, spread evenly over the stream; far
+ * apart as they are, stretches count as independent of each other.
  */
 import { loadTokenizer, type Precision } from "@tok/lm";
 import { goldenTokens, longText } from "../support/inputs.ts";
 import type { Machine } from "../support/machine.ts";
 import { note } from "../support/progress.ts";
-import type { Results } from "./results.ts";
+import type { Measurement, Results } from "./results.ts";
 import type { Scorer } from "./scorer.ts";
 
 export const sinksPolicy = "sink:4,rolling:252";
-export const windowPolicy = "rolling:256";
 const RECOMPUTED = 256;
 
 export interface LongOptions {
@@ -29,12 +28,6 @@ export interface Stretch {
 	/** −ln p of the stretch's tokens (nats). */
 	readonly sinks: Float32Array;
 	readonly recompute: Float32Array;
-}
-
-export interface LongStream {
-	/** −ln p of tokens 1, 2, … (nats). */
-	readonly sinks: Float32Array;
-	readonly window: Float32Array;
 	readonly machine: Machine;
 }
 
@@ -51,20 +44,16 @@ export async function longTokens(model: string, count: number): Promise<Int32Arr
 	return ids;
 }
 
+/** −ln p of tokens 1, 2, … (nats). */
 export async function measureLongStream(
 	scorer: Scorer,
 	results: Results,
 	ids: Int32Array,
 	precision: Precision,
-): Promise<LongStream> {
-	const measure = (policy: string) => {
-		const name = `long ${policy} ${precision} ${ids.length - 1}`;
-		if (!results.has(name)) note(name);
-		return results.get(name, () => scorer.score({ ids, policy, precision, label: name }));
-	};
-	const { values: sinks, machine } = await measure(sinksPolicy);
-	const { values: window } = await measure(windowPolicy);
-	return { sinks, window, machine };
+): Promise<Measurement> {
+	const name = `long ${sinksPolicy} ${precision} ${ids.length - 1}`;
+	if (!results.has(name)) note(name);
+	return results.get(name, () => scorer.score({ ids, policy: sinksPolicy, precision, label: name }));
 }
 
 /** @param sinks −ln p of tokens 1, 2, … of the same stream under `sinksPolicy`. */
@@ -82,7 +71,7 @@ export async function measureStretches(
 		if (!results.has(name)) note(`recompute: stretch ${i + 1} of ${stretches}`);
 		// A prediction rests on the 256 tokens before the last one that is read, and on that one.
 		const first = Math.max(0, from - RECOMPUTED - 1);
-		const { values } = await results.get(name, () =>
+		const { values, machine } = await results.get(name, () =>
 			scorer.score({
 				ids: ids.subarray(first, from + stretch),
 				from: from - first,
@@ -91,7 +80,7 @@ export async function measureStretches(
 				label: name,
 			}),
 		);
-		measured.push({ from, sinks: sinks.subarray(from - 1, from - 1 + stretch), recompute: values });
+		measured.push({ from, sinks: sinks.subarray(from - 1, from - 1 + stretch), recompute: values, machine });
 	}
 	return measured;
 }

@@ -36,13 +36,11 @@ export function formatStretches(summary: StretchSummary): string {
 }
 
 export function formatLongStream({ tokens, bin, perplexity, bins }: LongSummary): string {
-	const rows = bins.sinks.map((value, i) => [
+	const rows = bins.map((value, i) => [
 		`${(i * bin).toLocaleString("en")}–${Math.min((i + 1) * bin, tokens).toLocaleString("en")}`,
 		value.toFixed(2),
-		(bins.window[i] as number).toFixed(2),
 	]);
-	const all = ["all", perplexity.sinks.toFixed(2), perplexity.window.toFixed(2)];
-	return formatTable(["tokens", "sink:4,rolling:252", "rolling:256"], [...rows, all]);
+	return formatTable(["tokens", "perplexity, sink:4,rolling:252"], [...rows, ["all", perplexity.toFixed(2)]]);
 }
 
 function withInterval(value: number, { low, high }: Interval, digits = 3): string {

@@ -1,7 +1,7 @@
 /** The study's figures: perplexities, and ratios with intervals from a paired bootstrap over blocks. */
 import { blockBootstrap, type Interval, mean } from "../support/statistics.ts";
 import { binPerplexity, perplexity } from "./bins.ts";
-import type { LongStream, Stretch } from "./long-stream.ts";
+import type { Stretch } from "./long-stream.ts";
 import type { WindowCurve } from "./windows.ts";
 
 /** How one side's perplexity compares with the other's on the same tokens. */
@@ -38,9 +38,9 @@ export interface StretchSummary extends Comparison {
 export interface LongSummary {
 	readonly tokens: number;
 	readonly bin: number;
-	readonly perplexity: { readonly sinks: number; readonly window: number };
+	readonly perplexity: number;
 	/** Perplexity of each bin. */
-	readonly bins: { readonly sinks: readonly number[]; readonly window: readonly number[] };
+	readonly bins: readonly number[];
 }
 
 /** Tokens of a bootstrap block: a few sentences. */
@@ -81,14 +81,9 @@ export function summariseStretches(stretches: readonly Stretch[]): StretchSummar
 	};
 }
 
-export function summariseLongStream({ sinks, window }: LongStream, bin: number): LongSummary {
-	const bins = (values: Float32Array): number[] => binPerplexity(values, bin).map(([, value]) => value);
-	return {
-		tokens: sinks.length,
-		bin,
-		perplexity: { sinks: perplexity(sinks), window: perplexity(window) },
-		bins: { sinks: bins(sinks), window: bins(window) },
-	};
+export function summariseLongStream(values: Float32Array, bin: number): LongSummary {
+	const bins = binPerplexity(values, bin).map(([, value]) => value);
+	return { tokens: values.length, bin, perplexity: perplexity(values), bins };
 }
 
 /** Mean of ln p(recompute) − ln p(sinks): ln of the ratio of their perplexities. */

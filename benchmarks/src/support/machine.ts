@@ -39,6 +39,12 @@ export function formatMachine({ date, processor, cores, memory, platform, node, 
 	return `${processor}, ${cores} cores, ${gibibytes} GiB, ${platform}, Node ${node}, commit ${commit ?? "unknown"}, ${date.slice(0, 16).replace("T", " ")} UTC`;
 }
 
+/** For measurements that were taken one after another, perhaps over days: the first, and the loads of all. */
+export function formatMachines(machines: readonly [Machine, ...Machine[]]): string {
+	const loads = machines.map(({ load }) => load);
+	return `${formatMachine(machines[0])}; load before each measurement ${Math.min(...loads).toFixed(1)}–${Math.max(...loads).toFixed(1)}`;
+}
+
 function commit(): string | undefined {
 	try {
 		const git = (...args: string[]): string =>
