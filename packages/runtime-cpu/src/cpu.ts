@@ -18,14 +18,17 @@ import { CpuGraphSession } from "./cpu-graph-session.ts";
 import { CpuKvStore } from "./cpu-kv-store.ts";
 import { availableMemory, Resources } from "./resources.ts";
 
+/** More than any machine has use for; onnxruntime starts as many as it is told to. */
+const MAX_THREADS = 1024;
+
 export interface CpuOptions {
-	/** Threads of one operator. Defaults to the parallelism that the process may use. */
+	/** Threads of one operator, 1–1024. Defaults to the parallelism that the process may use. */
 	readonly threads?: number;
 	/** Bytes that all key/value stores together may take. Defaults to the memory of the machine or its container. */
 	readonly memoryLimit?: number;
 }
 
-/** Creates the CPU runtime. Throws a TokError when `threads` or `memoryLimit` is not an integer ≥ 1. */
+/** Creates the CPU runtime. Throws a TokError when an option is out of range. */
 export function cpu({
 	threads = availableParallelism(),
 	memoryLimit = availableMemory(),
@@ -37,10 +40,10 @@ export function cpu({
 }
 
 function checkThreads(threads: number): void {
-	if (!Number.isSafeInteger(threads) || threads < 1)
+	if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS)
 		throw new TokError(
 			"runtime-cpu",
-			`threads: expected an integer ≥ 1, got ${threads}. Leave it out for all cores.`,
+			`threads: expected an integer from 1 to ${MAX_THREADS}, got ${threads}. Leave it out for all cores.`,
 		);
 }
 

@@ -19,8 +19,8 @@ export class Resources {
 		if (needed > this.memoryLimit)
 			throw new TokError(
 				"runtime-cpu",
-				`expected key/value stores that fit into ${gibibytes(this.memoryLimit)} of memory, ` +
-					`got ${gibibytes(needed)}. Choose a smaller window, or dispose sessions.`,
+				`expected key/value stores that fit into ${format(this.memoryLimit)} of memory, ` +
+					`got ${format(needed)}. Choose a smaller window, or dispose sessions.`,
 			);
 	}
 }
@@ -32,6 +32,6 @@ export function availableMemory(): number {
 	return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
 }
 
-function gibibytes(bytes: number): string {
-	return `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+function format(bytes: number): string {
+	return bytes < 2 ** 20 ? `${bytes} bytes` : `${(bytes / 2 ** 30).toFixed(3)} GiB`;
 }

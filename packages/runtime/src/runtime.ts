@@ -3,6 +3,7 @@
  *
  * A runtime executes ONNX graphs and owns the memory of key/value stores. A graph takes the cache as inputs and
  * returns only the fresh keys and values; `KvStore.write` moves those into the slots that a plan names.
+ * SPEC.md has the rules in full; `@tok/runtime/conformance` checks them.
  */
 
 export type DType = "float32" | "float16" | "int64" | "int32" | "uint8" | "int8" | "bool";
@@ -17,7 +18,7 @@ export interface TypedArrays {
 	bool: Uint8Array;
 }
 
-/** A tensor in host memory, row-major. `data` may be longer-lived than the call; runtimes read it, never keep it. */
+/** A tensor in host memory, row-major. Runtimes read `data` until a run's promise settles, and never keep it. */
 export interface Tensor<D extends DType = DType> {
 	readonly dtype: D;
 	readonly dims: readonly number[];
@@ -36,7 +37,10 @@ export const kvNames = {
 	fresh: "fresh",
 } as const;
 
-/** A serialised ONNX graph. Weights that lie outside the protobuf are named by `path` in the graph. */
+/**
+ * A serialised ONNX graph. Weights that lie outside the protobuf are named by `path` in the graph. A runtime keeps
+ * neither once the graph is loaded.
+ */
 export interface GraphFile {
 	readonly model: Uint8Array;
 	readonly weights?: readonly {
@@ -51,7 +55,8 @@ export interface GraphSession {
 	/**
 	 * Runs the graph once. Feeds are host tensors; a store adds its buffers for every `past.*` input.
 	 * Outputs come back in host memory, except `fresh` when a store is given: it stays where it is until
-	 * `store.write` takes it.
+	 * `store.write` takes it. Throws a TokError that names the input or output when one is missing, unknown, or of
+	 * another dtype, shape or length than the graph's (SPEC.md R6, R7, R12).
 	 */
 	run(feeds: Readonly<Record<string, Tensor>>, options?: RunOptions): Promise<Record<string, Tensor>>;
 	dispose(): Promise<void>;
@@ -84,21 +89,26 @@ export interface KvWrite {
 
 export interface KvStore {
 	readonly shape: KvShape;
-	/** Bytes that the buffers occupy. */
+	/** Bytes that the buffers hold: layers · kvHeads · headDim · 2 · 4 per slot; 0 once disposed. */
 	readonly bytes: number;
 	/**
-	 * Moves rows of the last run's fresh keys and values into slots. The cost is proportional to the rows alone,
-	 * whatever the window. Throws when no run has left fresh entries.
+	 * Moves rows of the last run's fresh keys and values into slots, and forgets the rest. The cost is proportional
+	 * to the rows alone, whatever the window. Throws when no run has left fresh rows, or, before anything is written,
+	 * when rows or slots are out of range.
 	 */
 	write(writes: readonly KvWrite[]): Promise<void>;
-	/** Enlarges one segment's buffers, keeping what they hold. */
+	/** Enlarges one segment's buffers, keeping what they hold. Throws when they would shrink, or exceed the memory. */
 	grow(segment: number, slots: number): void;
-	/** An independent copy. */
+	/** An independent copy. Throws when it exceeds the memory. */
 	fork(): KvStore;
-	/** Raw little-endian float32 bytes of every buffer, in the order layer, segment, key before value. */
+	/**
+	 * Raw little-endian float32 bytes of every buffer, in the order layer, segment, key before value. The parts are
+	 * views that hold until the store changes.
+	 */
 	read(): AsyncIterable<Uint8Array>;
-	/** Fills every buffer from `read`'s bytes. Throws when they are too few or too many. */
+	/** Fills every buffer from `read`'s bytes, in parts of any size. Throws when they are too few or too many. */
 	load(bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void>;
+	/** Frees the buffers. Twice is fine. */
 	dispose(): void;
 	[Symbol.dispose](): void;
 }
@@ -112,9 +122,11 @@ export interface LoadOptions {
 export interface Runtime {
 	/** "cpu", "cuda", "webgpu". */
 	readonly name: string;
-	/** Bytes a program may sensibly allocate for caches and weights; undefined when unknown. */
+	/** Bytes that all open stores together may take; undefined when unknown. */
 	readonly memoryLimit: number | undefined;
+	/** Throws a TokError when the graph is none that the backend accepts, and the signal's reason when it is aborted. */
 	loadGraph(file: GraphFile, options?: LoadOptions): Promise<GraphSession>;
+	/** A store of zeros. Throws a TokError when the shape is none, or exceeds the memory. */
 	createKvStore(shape: KvShape): KvStore;
 	/** Disposes every graph session and store that is still open. */
 	dispose(): Promise<void>;

@@ -5,6 +5,7 @@ import { lifetimeCases } from "./lifetime-cases.ts";
 import { storeCases } from "./store-cases.ts";
 
 export type { ConformanceCase, CreateRuntime } from "./conformance-case.ts";
+export { echo, freshRows, mirror, product, seen, sums } from "./graphs.ts";
 
 /** What every runtime passes. SPEC.md has the rules that the ids name. */
 export const conformance: readonly ConformanceCase[] = [

@@ -1,0 +1,109 @@
+/**
+ * R13: what a step costs does not depend on the window. Counted, not timed: every number that a write stores, by
+ * index or by `set`, passes a counting array.
+ */
+import type { KvShape } from "@tok/runtime";
+import { freshRows, mirror } from "@tok/runtime/conformance";
+import * as ort from "onnxruntime-node";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { cpu } from "./cpu.ts";
+import { CpuKvStore } from "./cpu-kv-store.ts";
+import { Resources } from "./resources.ts";
+
+const geometry = { layers: 3, kvHeads: 2, headDim: 8 };
+
+function shape(slots: number): KvShape {
+	return { ...geometry, slots: [2, slots] };
+}
+
+function fresh(tokens: number): ort.Tensor {
+	const { data, dims } = freshRows(shape(0), tokens);
+	return new ort.Tensor("float32", data, dims);
+}
+
+describe("a write", () => {
+	/** Made before arrays are counted. */
+	const outputs = new Map([1, 5].map((rows) => [rows, fresh(rows)]));
+	let stored = 0;
+	let allocated = 0;
+
+	beforeEach(() => {
+		const { Float32Array: Plain } = globalThis;
+		/** Counts the numbers stored into arrays that are made while the test runs. */
+		class Counting extends Plain {
+			constructor(length: number) {
+				super(length);
+				allocated++;
+				// biome-ignore lint/correctness/noConstructorReturn: a proxy is the one way to see `array[i] = x`.
+				return new Proxy<Counting>(this, {
+					set(target, index, value) {
+						stored++;
+						return Reflect.set(target, index, value, target);
+					},
+					get(target, name) {
+						const member = Reflect.get(target, name, target);
+						if (typeof member !== "function") return member;
+						return (...values: unknown[]) => {
+							if (name !== "set") throw new Error(`a write called ${String(name)}, which is not counted`);
+							stored += (values[0] as ArrayLike<number>).length;
+							return member.apply(target, values);
+						};
+					},
+				});
+			}
+		}
+		vi.stubGlobal("Float32Array", Counting);
+	});
+
+	afterEach(() => {
+		vi.unstubAllGlobals();
+	});
+
+	test.each([1, 5])(
+		"R13: of %i rows stores as many numbers whatever the slots, and allocates nothing",
+		async (rows) => {
+			const resources = new Resources(2 ** 30);
+			for (const slots of [8, 64, 4096]) {
+				const store = CpuKvStore.create(shape(slots), resources);
+				store.keep(outputs.get(rows));
+				stored = 0;
+				allocated = 0;
+				await store.write([{ segment: 1, row: 0, slot: slots - rows, length: rows }]);
+				const { layers, kvHeads, headDim } = geometry;
+				expect({ slots, stored, allocated }).toEqual({
+					slots,
+					stored: rows * layers * 2 * kvHeads * headDim,
+					allocated: 0,
+				});
+			}
+		},
+	);
+});
+
+describe("the tensors that feed onnxruntime", () => {
+	test("are the same objects over the same memory from step to step", async () => {
+		await using runtime = cpu({ threads: 1 });
+		const store = runtime.createKvStore(shape(16)) as CpuKvStore;
+		const graph = await runtime.loadGraph(mirror(shape(16)));
+		const tensors = store.tensors();
+		const buffers = Object.values(tensors).map(({ data }) => (data as Float32Array).buffer);
+		for (let step = 0; step < 40; step++) {
+			await graph.run({ rows: freshRows(shape(16), 1) }, { store, outputs: ["fresh"] });
+			await store.write([{ segment: 1, row: 0, slot: step % 16, length: 1 }]);
+			expect(store.tensors()).toBe(tensors);
+		}
+		expect(Object.values(store.tensors()).map(({ data }) => (data as Float32Array).buffer)).toEqual(buffers);
+		expect(tensors["past.1.0.key"]?.data).not.toContain(0);
+	});
+
+	test("are replaced when a segment grows, and only then", async () => {
+		await using runtime = cpu({ threads: 1 });
+		const store = runtime.createKvStore(shape(16)) as CpuKvStore;
+		const tensors = store.tensors();
+		store.grow(1, 16);
+		expect(store.tensors()).toBe(tensors);
+		store.grow(1, 32);
+		expect(store.tensors()).not.toBe(tensors);
+		expect(store.tensors()["past.1.0.key"]?.dims).toEqual([1, 2, 8, 32]);
+	});
+});
