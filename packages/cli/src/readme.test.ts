@@ -1,18 +1,29 @@
-/** The example that opens the repository's README: it compiles as it stands, and tells a story. */
-import { readFileSync } from "node:fs";
+/** The examples that open the repository's README and @tok/lm's: they compile as they stand, and do what they say. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as kvCache from "@tok/kv-cache";
 import * as lm from "@tok/lm";
 import * as runtimeCpu from "@tok/runtime-cpu";
 import ts from "typescript";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
 const root = new URL("../../../", import.meta.url);
-const readme = readFileSync(new URL("README.md", root), "utf8");
-const [, example = ""] = /```ts\n(.*?)```/s.exec(readme) ?? [];
 
-test("the README's example compiles under the repository's own options", () => {
-	expect(example).toContain("loadModel");
+function exampleOf(readme: string): string {
+	const [, example] = /```ts\n(.*?)```/s.exec(readFileSync(new URL(readme, root), "utf8")) ?? [];
+	if (example === undefined) throw new Error(`${readme} has no ts example`);
+	return example;
+}
+
+const opening = exampleOf("README.md");
+const tour = exampleOf("packages/lm/README.md");
+
+test.for([
+	["README.md", opening],
+	["packages/lm/README.md", tour],
+] as const)("the example of %s compiles under the repository's own options", ([, example]) => {
 	const configPath = fileURLToPath(new URL("tsconfig.test.json", root));
 	const { options } = ts.parseJsonConfigFileContent(
 		ts.readConfigFile(configPath, ts.sys.readFile).config,
@@ -33,27 +44,43 @@ test("the README's example compiles under the repository's own options", () => {
 	expect(problems.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, "\n"))).toEqual([]);
 });
 
-test.skipIf(process.env.TOK_MODELS === undefined)(
-	"the README's example tells a story (needs smollm2-135m below TOK_MODELS)",
-	async () => {
-		const modules: Record<string, unknown> = {
-			"@tok/kv-cache": kvCache,
-			"@tok/lm": lm,
-			"@tok/runtime-cpu": runtimeCpu,
-		};
-		const body = example
-			.replaceAll(/^import (\{.*\}) from (".*");$/gm, "const $1 = modules[$2];")
-			.replace('"Once upon a time" }', '"Once upon a time", maxTokens: 12, seed: 1 }')
-			.concat("\nsession.dispose();\nawait model.dispose();");
-		expect(body).toContain("maxTokens: 12");
-		const AsyncFunction: FunctionConstructor = Object.getPrototypeOf(async () => {}).constructor;
-		let story = "";
-		const stdout = {
-			write(text: string) {
-				story += text;
-			},
-		};
-		await new AsyncFunction("modules", "process", body)(modules, { stdout });
+/** Runs an example's text; gives what it writes to standard output, and its lines of `console.log`. */
+async function run(example: string): Promise<{ story: string; lines: string[] }> {
+	const modules: Record<string, unknown> = {
+		"@tok/kv-cache": kvCache,
+		"@tok/lm": lm,
+		"@tok/runtime-cpu": runtimeCpu,
+	};
+	const body = example.replaceAll(/^import (\{.*\}) from (".*");$/gm, "const $1 = modules[$2];");
+	const AsyncFunction: FunctionConstructor = Object.getPrototypeOf(async () => {}).constructor;
+	const lines: string[] = [];
+	let story = "";
+	const stdout = {
+		write(text: string) {
+			story += text;
+		},
+	};
+	const log = (...values: unknown[]) => lines.push(values.join(" "));
+	await new AsyncFunction("modules", "process", "console", body)(modules, { stdout }, { log });
+	return { story, lines };
+}
+
+describe.skipIf(process.env.TOK_MODELS === undefined)("needs smollm2-135m below TOK_MODELS", () => {
+	test("README.md's example tells a story, here a short one", async () => {
+		const short = opening.replace('"Once upon a time" }', '"Once upon a time", maxTokens: 12, seed: 1 }');
+		expect(short).not.toBe(opening);
+		const { story } = await run(`${short}\nsession.dispose();\nawait model.dispose();`);
 		expect(story.trim().split(/\s+/).length).toBeGreaterThan(4);
-	},
-);
+	});
+
+	test("packages/lm/README.md's example prints what it says", async () => {
+		const folder = mkdtempSync(join(tmpdir(), "tok-readme-"));
+		try {
+			const { story, lines } = await run(tour.replaceAll('"jack.tok"', JSON.stringify(join(folder, "s"))));
+			expect(lines).toEqual([...tour.matchAll(/\/\/ → (.*)/g)].map(([, text]) => text));
+			expect(story).not.toBe("");
+		} finally {
+			rmSync(folder, { recursive: true });
+		}
+	});
+});
