@@ -6,7 +6,8 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { KvShape, Tensor } from "@tok/runtime";
 import { freshRows, mirror, product } from "@tok/runtime/conformance";
-import { expect, test } from "vitest";
+import * as ort from "onnxruntime-node";
+import { expect, test, vi } from "vitest";
 import { cpu } from "./cpu.ts";
 
 setFlagsFromString("--expose-gc");
@@ -15,18 +16,23 @@ const MIB = 2 ** 20;
 const ROUNDS = 200;
 const BOUND = 48 * MIB;
 
-/** Growth of resident memory over ROUNDS rounds, after as many rounds of warming up as the growth needs to settle. */
-async function growth(round: () => Promise<void>): Promise<number> {
-	for (let i = 0; i < 20; i++) await round();
+/**
+ * Growth of resident memory over ROUNDS rounds, after some to warm up. What a round returns is kept: it is `dispose`
+ * that must free the memory, not the garbage collector once the object is gone.
+ */
+async function growth(round: () => Promise<unknown>): Promise<number> {
+	const kept: unknown[] = [];
+	for (let i = 0; i < 20; i++) kept.push(await round());
 	collectGarbage();
 	const before = process.memoryUsage.rss();
 	for (let i = 0; i < ROUNDS; i++) {
-		await round();
-		// Array buffers are freed when their objects are collected, which nothing forces between rounds.
+		kept.push(await round());
+		// Buffers of JavaScript go with their garbage, and nothing else asks for it to be collected.
 		if (i % 10 === 9) collectGarbage();
 	}
-	collectGarbage();
-	return process.memoryUsage.rss() - before;
+	const grown = process.memoryUsage.rss() - before;
+	expect(kept).toHaveLength(20 + ROUNDS);
+	return grown;
 }
 
 test("R21: graphs that are loaded, run and disposed leave nothing behind", async () => {
@@ -37,12 +43,16 @@ test("R21: graphs that are loaded, run and disposed leave nothing behind", async
 		data: new Float32Array(MIB / 2),
 	}; // 2 MiB
 	const file = product(weight);
+	// Keeps onnxruntime's sessions, which it would free with the garbage.
+	const create = vi.spyOn(ort.InferenceSession, "create");
 	const x = { dtype: "float32", dims: [1, 32], data: new Float32Array(32) } as const;
 	const grown = await growth(async () => {
 		const session = await runtime.loadGraph(file);
 		await session.run({ x });
 		await session.dispose();
+		return session;
 	});
+	expect(create.mock.results).toHaveLength(20 + ROUNDS);
 	expect(ROUNDS * 2 * MIB).toBeGreaterThan(4 * BOUND);
 	expect(grown).toBeLessThan(BOUND);
 });
@@ -61,6 +71,7 @@ test("R21: stores that are created, written, forked, grown and disposed leave no
 		await fork.load(fork.read());
 		store.dispose();
 		fork.dispose();
+		return [store, fork];
 	});
 	expect(ROUNDS * 4 * MIB).toBeGreaterThan(4 * BOUND);
 	expect(grown).toBeLessThan(BOUND);
@@ -77,6 +88,7 @@ test("R22: runtimes with all that they opened leave nothing behind", async () =>
 		await store.load(store.read());
 		await graph.run({ rows: freshRows(shape, 1) }, { store });
 		await runtime.dispose();
+		return [runtime, graph, store];
 	});
 	expect(ROUNDS * 2 * MIB).toBeGreaterThan(4 * BOUND);
 	expect(grown).toBeLessThan(BOUND);
