@@ -90,7 +90,7 @@ export class DecoderState {
 		ids: ArrayLike<number>,
 		{ from, to, chunk, scored }: { from: number; to: number; chunk: number; scored: Scored },
 	): Promise<Reading> {
-		const { cache, store } = this;
+		const { cache } = this;
 		const [recompute] = cache.policy;
 		// Nothing is cached under `recompute`, so tokens that nobody scores need not be read in pieces, or at all.
 		const whole = recompute?.kind === "recompute" && scored !== "all";

@@ -100,14 +100,18 @@ function quantizeRows(
 	}
 }
 
-/** The scale of one block: a fraction of its lattice's step when it has one, else a 127th of its largest weight. */
+/** The scale of one block: a fraction of its lattice's step when that is closer, else a 127th of its largest weight. */
 function blockScale(least: number, most: number, step: number): number {
+	const largest = Math.max(-least, most);
 	const size = Math.abs(step);
-	const parts = size === 0 ? undefined : fraction(least / size, Math.round((most - least) / size));
-	return parts === undefined ? Math.max(-least, most) / LARGEST : size / parts;
+	// Rounding to 127ths errs by √(1/12) of one, root mean square.
+	const limit = (largest / LARGEST) * Math.sqrt(1 / 12);
+	const parts =
+		size === 0 ? undefined : fraction(least / size, Math.round((most - least) / size), limit / size);
+	return parts === undefined ? largest / LARGEST : size / parts;
 }
 
-/** The step of the lattice on which the weights lie: their smallest distance, when all others are multiples of it. */
+/** The step of the lattice on which the weights lie; 0 when there is none that bytes could hold. */
 function findStep(weights: Float32Array, from: number, to: number): number {
 	const sorted = weights.slice(from, to).sort();
 	const least = sorted[0] as number;
@@ -119,23 +123,28 @@ function findStep(weights: Float32Array, from: number, to: number): number {
 		const difference = (sorted[i] as number) - (sorted[i - 1] as number);
 		if (difference > noise && difference < gap) gap = difference;
 	}
-	const levels = Math.round((most - least) / gap);
-	if (!(levels >= 1 && levels <= 2 * LARGEST)) return 0;
-	const step = (most - least) / levels;
-	for (const weight of sorted) {
-		const point = (weight - least) / step;
-		if (Math.abs(point - Math.round(point)) > 0.01) return 0;
+	if (gap === Number.POSITIVE_INFINITY) return 0;
+	// The smallest distance is one step, or a few where no two weights are neighbours.
+	for (let parts = 1; (most - least) * parts <= 2 * LARGEST * gap * 1.001; parts++) {
+		const levels = Math.round(((most - least) / gap) * parts);
+		const step = (most - least) / levels;
+		if (levels > 0 && sorted.every((weight) => isNearInteger((weight - least) / step))) return step;
 	}
-	return step;
+	return 0;
+}
+
+function isNearInteger(x: number): boolean {
+	return Math.abs(x - Math.round(x)) < 0.01;
 }
 
 /**
  * Into how many parts a lattice's step is divided so that its points, (ratio + 0…levels) steps from zero, come
- * closest to bytes: one part when it meets zero, as every symmetric type does; undefined when zero is too far away.
+ * closest to bytes: one part when it meets zero, as every symmetric type does; undefined when zero is too far away,
+ * or when all points are off by `limit` steps or more.
  */
-function fraction(ratio: number, levels: number): number | undefined {
+function fraction(ratio: number, levels: number, limit: number): number | undefined {
 	let best: number | undefined;
-	let least = Number.POSITIVE_INFINITY;
+	let least = limit;
 	for (let parts = 1; parts <= LARGEST; parts++) {
 		const offset = Math.round(ratio * parts);
 		if (offset < -LARGEST || offset + levels * parts > LARGEST) break;

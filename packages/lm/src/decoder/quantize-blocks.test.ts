@@ -1,0 +1,151 @@
+/** Weights in bytes: what GGUF's types hold carries over, and what has no lattice is rounded once. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type KnownTensorType, tensorTypes } from "../formats/dequantize/tensor-types.ts";
+import { writeGguf } from "../formats/gguf-writer.ts";
+import { openTensorFile } from "../formats/open-tensor-file.ts";
+import { Random } from "../sampling/random.ts";
+import { BLOCK, quantizeMatrices } from "./quantize-blocks.ts";
+
+interface Case {
+	readonly type: KnownTensorType;
+	readonly shape: readonly [number, number];
+	readonly bytes: string;
+	readonly float32: string;
+}
+
+const { cases } = JSON.parse(
+	readFileSync(new URL("../../../../goldens/dequant.json", import.meta.url), "utf8"),
+) as { readonly cases: readonly Case[] };
+const golden = new Map(cases.map((each) => [each.type, each]));
+let folder: string;
+
+beforeAll(() => {
+	folder = mkdtempSync(join(tmpdir(), "tok-blocks-"));
+});
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Stored {
+	readonly type: KnownTensorType;
+	readonly bytes: Uint8Array;
+}
+
+/** Matrices of equal width, written to a GGUF file and quantised from there; back as float32, with their bytes. */
+function carriedOver(columns: number, rows: number, stored: readonly Stored[]) {
+	const path = join(folder, "matrix.gguf");
+	const tensors = stored.map(({ type, bytes }, i) => ({
+		name: `${i}`,
+		type,
+		dims: [rows, columns],
+		data: bytes,
+	}));
+	writeGguf(path, { values: new Map(), tensors });
+	using file = openTensorFile(path);
+	const matrices = [...file.tensors.values()].map((info) => ({ info, rows, columns }));
+	const { codes, scales, ...size } = quantizeMatrices(file, matrices);
+	expect(size).toEqual({ rows: rows * stored.length, columns });
+	const blocks = Math.ceil(columns / BLOCK);
+	const values = Float32Array.from({ length: size.rows * columns }, (_, i) => {
+		const block = Math.floor(i / columns) * blocks + Math.floor((i % columns) / BLOCK);
+		const code = codes[block * BLOCK + ((i % columns) % BLOCK)] as number;
+		return (code - 128) * (scales[block] as number);
+	});
+	return { codes, scales, values };
+}
+
+/** The largest error of any value, as a share of the largest value in its block of 16. */
+function worstError(values: Float32Array, expected: Float32Array): number {
+	expect(values).toHaveLength(expected.length);
+	let worst = 0;
+	for (let from = 0; from < values.length; from += BLOCK) {
+		let largest = 0;
+		let error = 0;
+		for (let i = from; i < from + BLOCK; i++) {
+			largest = Math.max(largest, Math.abs(expected[i] as number));
+			error = Math.max(error, Math.abs((values[i] as number) - (expected[i] as number)));
+		}
+		if (largest > 0) worst = Math.max(worst, error / largest);
+	}
+	return worst;
+}
+
+function goldenError(type: KnownTensorType): number {
+	const { shape, bytes, float32 } = golden.get(type) as Case;
+	const expected = new Float32Array(new Uint8Array(Buffer.from(float32, "base64")).buffer);
+	expect(expected.every(Number.isFinite)).toBe(true);
+	const { values } = carriedOver(shape[1], shape[0], [{ type, bytes: Buffer.from(bytes, "base64") }]);
+	return worstError(values, expected);
+}
+
+/** Half of a 127th, and float32's own rounding. */
+const ROUNDED = 1 / 254 + 1e-7;
+
+describe("gguf-py's blocks", () => {
+	test.each(["Q4_0", "Q5_0", "Q8_0", "Q3_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4"] as const)(
+		"%s: zero is on the lattice, and every weight carries over",
+		(type) => expect(goldenError(type)).toBeLessThanOrEqual(1e-6),
+	);
+
+	test.each(["Q4_1", "Q5_1", "Q2_K", "Q4_K", "Q5_K"] as const)(
+		"%s: zero is off the lattice, and no weight is off by more than plain rounding may be",
+		(type) => expect(goldenError(type)).toBeLessThanOrEqual(ROUNDED),
+	);
+
+	test("Q4_1: a lattice far from zero costs no more than plain rounding on average", () => {
+		const { shape, bytes } = golden.get("Q4_1") as Case;
+		const stored = Buffer.from(bytes, "base64");
+		const weights = new Float32Array(shape[0] * shape[1]);
+		tensorTypes.Q4_1.dequantize?.(stored, weights);
+		const { values } = carriedOver(shape[1], shape[0], [{ type: "Q4_1", bytes: stored }]);
+		let error = 0;
+		let rounding = 0;
+		for (let from = 0; from < weights.length; from += BLOCK) {
+			const block = weights.subarray(from, from + BLOCK);
+			const largest = block.reduce((most, weight) => Math.max(most, Math.abs(weight)), 0);
+			for (const [i, weight] of block.entries()) error += ((values[from + i] as number) - weight) ** 2;
+			rounding += BLOCK * (largest / 127) ** 2 * (1 / 12);
+		}
+		expect(error).toBeLessThan(0.8 * rounding);
+	});
+
+	test.each(["F32", "F16", "BF16"] as const)("%s is rounded to 127ths of a block's largest weight", (type) =>
+		expect(goldenError(type)).toBeLessThanOrEqual(ROUNDED),
+	);
+});
+
+test("random weights are rounded to 127ths of their block's largest", () => {
+	const random = new Random(7);
+	const weights = Float32Array.from(
+		{ length: 64 * 96 },
+		() => (random.uniform() - 0.5) * 10 ** (random.uniform() * 8 - 4),
+	);
+	const { values } = carriedOver(96, 64, [{ type: "F32", bytes: new Uint8Array(weights.buffer) }]);
+	expect(worstError(values, weights)).toBeLessThanOrEqual(ROUNDED);
+});
+
+test("blocks of zeros and of one value are exact", () => {
+	const weights = new Float32Array(64).fill(0, 0, 16).fill(-0.3, 16, 32).fill(7e-9, 32, 48).fill(3e30, 48);
+	const { values, codes, scales } = carriedOver(64, 1, [
+		{ type: "F32", bytes: new Uint8Array(weights.buffer) },
+	]);
+	expect(worstError(values, weights)).toBeLessThanOrEqual(1e-6);
+	expect([...codes.subarray(0, 16)]).toEqual(new Array(16).fill(128));
+	expect(scales[0]).toBe(0);
+});
+
+test("a row's last block is filled up with zeros, and matrices are stacked", () => {
+	const weights = Float32Array.from({ length: 3 * 24 }, (_, i) => i + 1);
+	const stored: Stored = { type: "F32", bytes: new Uint8Array(weights.buffer) };
+	const { values, codes } = carriedOver(24, 3, [stored, stored]);
+	expect(codes).toHaveLength(6 * 2 * BLOCK);
+	for (let row = 0; row < 6; row++) {
+		expect([...codes.subarray(row * 32 + 24, row * 32 + 32)]).toEqual(new Array(8).fill(128));
+		for (let i = 0; i < 24; i++) {
+			const expected = weights[(row % 3) * 24 + i] as number;
+			expect(Math.abs((values[row * 24 + i] as number) - expected)).toBeLessThanOrEqual(72 / 254);
+		}
+	}
+});
