@@ -44,7 +44,7 @@ export function openGgufDecoder(path: string): OpenDecoder {
 export function openTransformersDecoder(folder: string): OpenDecoder {
 	const path = join(folder, "config.json");
 	const record = readConfig(path);
-	const type = record["model_type"];
+	const type = record.model_type;
 	if (typeof type !== "string")
 		throw new TokError(
 			"lm",
@@ -83,7 +83,7 @@ function readConfig(path: string): ConfigRecord {
 		if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) {
 			const record = parsed as ConfigRecord;
 			// Multimodal checkpoints keep the language model's part apart.
-			const text = record["text_config"];
+			const text = record.text_config;
 			return typeof text === "object" && text !== null ? (text as ConfigRecord) : record;
 		}
 	} catch (cause) {
