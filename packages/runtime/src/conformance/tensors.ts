@@ -1,7 +1,7 @@
 /** Small host tensors for conformance cases. */
 import type { Tensor } from "../runtime.ts";
 
-export function elements(dims: readonly number[]): number {
+function elements(dims: readonly number[]): number {
 	return dims.reduce((product, dim) => product * dim, 1);
 }
 
