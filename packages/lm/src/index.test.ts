@@ -1,0 +1,17 @@
+/** What the package shows to the outside. */
+import { expect, test } from "vitest";
+import * as lm from "./index.ts";
+
+test("the exported names", () => {
+	expect(Object.keys(lm).sort()).toMatchInlineSnapshot(`
+		[
+		  "TokError",
+		  "cacheFolder",
+		  "inspectModel",
+		  "knownModels",
+		  "loadModel",
+		  "loadTokenizer",
+		  "resolveModel",
+		]
+	`);
+});
