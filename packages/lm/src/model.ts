@@ -132,7 +132,7 @@ export interface GenerateOptions extends Sampling {
 	readonly maxTokens?: number;
 	/** Texts that end generation; they are not part of the output. Defaults to none. */
 	readonly stop?: readonly string[];
-	/** Goes on after the model's end-of-text token. Defaults to false. */
+	/** Never chooses the model's end-of-text token, so that only the other limits end it. Defaults to false. */
 	readonly ignoreEndOfText?: boolean;
 	/** Reports ln p of the chosen token and of this many best ones. Defaults to not at all. */
 	readonly logprobs?: number;
