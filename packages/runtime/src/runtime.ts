@@ -59,6 +59,7 @@ export interface GraphSession {
 	 * another dtype, shape or length than the graph's (SPEC.md R6, R7, R12).
 	 */
 	run(feeds: Readonly<Record<string, Tensor>>, options?: RunOptions): Promise<Record<string, Tensor>>;
+	/** Waits for runs under way, then frees the graph. Twice is fine. */
 	dispose(): Promise<void>;
 	[Symbol.asyncDispose](): Promise<void>;
 }
