@@ -5,7 +5,7 @@
  *     pnpm --filter @tok/lm exactness [exact|fast] [chunk] [tokens]
  */
 import { formatPolicy } from "@tok/kv-cache";
-import { loadModel } from "@tok/lm";
+import { loadModel, type Precision } from "@tok/lm";
 import { cpu } from "@tok/runtime-cpu";
 import { distance, goldenLikelihoods, goldenTokens, likelihoodGoldens } from "../src/testing/real-goldens.ts";
 
@@ -14,7 +14,8 @@ const tolerances = {
 	exact: { worst: 2e-3, mean: 1e-4, perplexity: 1e-4 },
 	fast: { worst: Number.POSITIVE_INFINITY, mean: 0.05, perplexity: 0.01 },
 };
-const precisions = precision === "exact" || precision === "fast" ? [precision] : (["exact", "fast"] as const);
+const precisions: readonly Precision[] =
+	precision === "exact" || precision === "fast" ? [precision] : ["exact", "fast"];
 const tokens = goldenTokens();
 let failed = false;
 
