@@ -6,8 +6,13 @@ import { drawComparison, drawLongStream } from "./study/long-charts.ts";
 import { longTokens, measureLongStream, measureStretches } from "./study/long-stream.ts";
 import { Results } from "./study/results.ts";
 import { Scorer } from "./study/scorer.ts";
-import { formatLongStream, formatStretches, formatWindows } from "./study/study-table.ts";
-import { summariseLongStream, summariseStretches, summariseWindows } from "./study/summary.ts";
+import { formatLongStream, formatOneSink, formatStretches, formatWindows } from "./study/study-table.ts";
+import {
+	compareOneSink,
+	summariseLongStream,
+	summariseStretches,
+	summariseWindows,
+} from "./study/summary.ts";
 import { drawCollapse, drawPerplexity } from "./study/window-charts.ts";
 import { measureWindows } from "./study/windows.ts";
 import { readArguments } from "./support/arguments.ts";
@@ -54,12 +59,13 @@ process.exit(signal.aborted ? 130 : 0);
 async function windows(tokens: number): Promise<void> {
 	const curves = await measureWindows(scorer, results, tokens);
 	const summary = summariseWindows(curves);
+	const oneSink = compareOneSink(curves);
 	clearProgress();
-	console.log(`\n${formatWindows(summary, tokens)}\n`);
+	console.log(`\n${formatWindows(summary, tokens)}\n\n${formatOneSink(oneSink)}\n`);
 	console.log(machines(curves));
 	writeAside(join(out, "window-perplexity.svg"), drawPerplexity(curves));
 	writeAside(join(out, "window-collapse.svg"), drawCollapse(curves));
-	writeJson(join(out, "windows.json"), { tokens, summary });
+	writeJson(join(out, "windows.json"), { tokens, summary, oneSink });
 }
 
 async function long([tokens, stretches, stretch, bin]: [number, number, number, number]): Promise<void> {

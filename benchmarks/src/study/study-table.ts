@@ -1,7 +1,13 @@
 /** The study's figures as Markdown. */
 import type { Interval } from "../support/statistics.ts";
 import { formatTable } from "../support/table.ts";
-import { type LongSummary, type StretchSummary, settledFrom, type WindowSummary } from "./summary.ts";
+import {
+	type Comparison,
+	type LongSummary,
+	type StretchSummary,
+	settledFrom,
+	type WindowSummary,
+} from "./summary.ts";
 
 export function formatWindows(summaries: readonly WindowSummary[], tokens: number): string {
 	const settled = settledFrom(tokens).toLocaleString("en");
@@ -24,6 +30,10 @@ export function formatWindows(summaries: readonly WindowSummary[], tokens: numbe
 		],
 		rows,
 	);
+}
+
+export function formatOneSink({ ratio, interval, positions }: Comparison): string {
+	return `1+255 ÷ 4+252: ${withInterval(ratio, interval)}, ${positions.toLocaleString("en")} positions`;
 }
 
 export function formatStretches(summary: StretchSummary): string {

@@ -68,6 +68,16 @@ export function summariseWindows(curves: readonly WindowCurve[]): WindowSummary[
 	});
 }
 
+/** One sink against four, in caches of 256 entries, over the settled predictions. */
+export function compareOneSink(curves: readonly WindowCurve[]): Comparison {
+	const settled = (name: string): Float32Array => {
+		const values = curves.find(({ label }) => label === name)?.values;
+		if (values === undefined) throw new Error(`internal: the curve ${name} is missing.`);
+		return values.subarray(settledFrom(values.length + 1));
+	};
+	return compare(blocksOf(settled("1+255"), settled("4+252")));
+}
+
 export function summariseStretches(stretches: readonly Stretch[]): StretchSummary {
 	const all = (side: "sinks" | "recompute"): number =>
 		Math.exp(mean(stretches.map((stretch) => mean(stretch[side]))));
