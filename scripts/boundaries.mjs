@@ -2,7 +2,16 @@
 // turbo knows one kind of dependency, so in the workspace itself a test that takes a runtime would break the rule
 // that its package must not, and every import of vitest would count as an undeclared one.
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+	cpSync,
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	rmSync,
+	writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,7 +22,7 @@ try {
 	for (const file of ["turbo.json", "pnpm-workspace.yaml", "pnpm-lock.yaml"])
 		cpSync(join(root, file), join(copy, file));
 	copyManifest(".");
-	for (const group of ["packages", "apps"]) {
+	for (const group of ["packages", "apps"].filter((group) => existsSync(join(root, group)))) {
 		for (const name of readdirSync(join(root, group), { withFileTypes: true })) {
 			if (name.isDirectory()) copyPackage(join(group, name.name));
 		}
