@@ -21,7 +21,7 @@ try {
 	const version = run(node, ["--version"], consumer).trim();
 	const specifiers = packages.flatMap(({ manifest }) => entries(manifest));
 	for (const specifier of specifiers) importNames(specifier);
-	const examples = ["rope", "kv-cache", "graph"].map(runExample);
+	const examples = ["rope", "kv-cache", "graph", "runtime", "runtime-cpu"].map(runExample);
 	assert.match(
 		run(node, [join(consumer, "node_modules", "@tok", "cli", "bin", "tok.js"), "--help"]),
 		/generate/,
@@ -91,7 +91,8 @@ function importNames(specifier) {
 function runExample(name) {
 	const readme = readFileSync(join(consumer, "node_modules", "@tok", name, "README.md"), "utf8");
 	const source = /```[jt]s\n(.*?)```/s.exec(readme)?.[1] ?? "";
-	const expected = source.split("\n").flatMap((line) => /\); \/\/ (?:→ )?(.*)/.exec(line)?.[1] ?? []);
+	const mark = source.includes("// → ") ? /\/\/ → (.*)/g : /console\.log.*\); \/\/ (.*)/g;
+	const expected = [...source.matchAll(mark)].map(([, text]) => text);
 	assert(expected.length > 0, `${name}: README.md has no example`);
 	const show =
 		'const show = (value) => (typeof value === "string" ? value : JSON.stringify(value));\n' +
