@@ -3,7 +3,7 @@ import { gather } from "../ops/indexing.ts";
 import { gatherBlockQuantized } from "../ops/quantised.ts";
 import { reshape } from "../ops/shape.ts";
 import type { Value } from "../types.ts";
-import { type LinearWeight, preciseLinear } from "./linear.ts";
+import { type LinearWeight, linear } from "./linear.ts";
 import { rmsNorm } from "./norm.ts";
 
 /** Rows of the table for ids [batch, tokens] → [batch · tokens, hidden]. Its bias, if any, is not used. */
@@ -23,14 +23,11 @@ export interface HeadOptions {
 	readonly weight: LinearWeight;
 }
 
-/**
- * Logits of the chosen rows alone, where rounding shows most: x [batch · tokens, hidden], rows int64 [n] →
- * [n, vocabulary].
- */
+/** Logits of the chosen rows alone: x [batch · tokens, hidden], rows int64 [n] → [n, vocabulary]. */
 export function head(
 	x: Value<"float32">,
 	rows: Value<"int64">,
 	{ norm, epsilon, weight }: HeadOptions,
 ): Value<"float32"> {
-	return preciseLinear(rmsNorm(gather(x, rows, 0), norm, epsilon), weight);
+	return linear(rmsNorm(gather(x, rows, 0), norm, epsilon), weight);
 }

@@ -7,6 +7,6 @@ export {
 } from "./attention.ts";
 export { embedding, type HeadOptions, head } from "./embedding.ts";
 export { type ExpertsOptions, type ExpertWeight, experts } from "./experts.ts";
-export { type BlockWeight, type DenseWeight, type LinearWeight, linear, preciseLinear } from "./linear.ts";
+export { type BlockWeight, type DenseWeight, type LinearWeight, linear } from "./linear.ts";
 export { type GatedMlpOptions, gatedMlp } from "./mlp.ts";
 export { rmsNorm } from "./norm.ts";

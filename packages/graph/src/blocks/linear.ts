@@ -23,39 +23,43 @@ export interface BlockWeight {
 	readonly blockSize: number;
 	readonly codes: Value<"uint8">; // [out, blocks, blockSize · bits / 8]
 	readonly scales: Value<"float32">; // [out, blocks]
+	/**
+	 * 8-bit terms that activations are split into: with 2, what rounding leaves over is rounded once more and multiplied
+	 * too, which is nearly float32's accuracy for twice the rows. 2 needs `in` to be whole blocks.
+	 */
+	readonly terms: 1 | 2;
 	readonly bias?: Value<"float32"> | undefined; // [out]
 }
 
 /** x [rows, in] → x · weightᵀ + bias [rows, out]. Block weights meet activations rounded to 8 bits. */
 export function linear(x: Value<"float32">, weight: LinearWeight): Value<"float32"> {
+	if (weight.kind === "blocks")
+		return weight.terms === 1 ? blockProduct(x, weight) : twoTermProduct(x, weight);
 	const { bias } = weight;
-	if (weight.kind === "dense")
-		return gemm(x, weight.weight, { transB: true, ...(bias === undefined ? {} : { c: bias }) });
-	return matMulNBits(x, weight.codes, weight.scales, {
-		bits: weight.bits,
-		blockSize: weight.blockSize,
+	return gemm(x, weight.weight, { transB: true, ...(bias === undefined ? {} : { c: bias }) });
+}
+
+function blockProduct(
+	x: Value<"float32">,
+	{ codes, scales, bits, blockSize, bias }: BlockWeight,
+): Value<"float32"> {
+	return matMulNBits(x, codes, scales, {
+		bits,
+		blockSize,
 		// Activations as int8 per block, products summed in integers.
 		accuracyLevel: 4,
 		...(bias === undefined ? {} : { bias }),
 	});
 }
 
-/**
- * As `linear`, with block weights meeting activations in two 8-bit terms: what rounding to 8 bits leaves over is
- * rounded once more and multiplied too. Nearly float32's accuracy for twice the rows.
- */
-export function preciseLinear(x: Value<"float32">, weight: LinearWeight): Value<"float32"> {
-	if (weight.kind === "dense") return linear(x, weight);
+function twoTermProduct(x: Value<"float32">, { bias, ...weight }: BlockWeight): Value<"float32"> {
 	const [rows, width] = x.shape as [Dim, number];
 	const blocks = reshape(x, [0, width / weight.blockSize, weight.blockSize]);
 	// As MatMulNBits rounds: to 127ths of a block's largest magnitude.
 	const step = max(mul(reduceMax(abs(blocks), [-1], { keepDims: true }), 1 / 127), 1e-30);
 	const coarse = reshape(mul(round(div(blocks, step)), step), [0, width]);
-	const { bias, ...unbiased } = weight;
-	const [first, second] = split(linear(concat([coarse, sub(x, coarse)], 0), unbiased), [rows, rows], 0) as [
-		Value<"float32">,
-		Value<"float32">,
-	];
+	const products = blockProduct(concat([coarse, sub(x, coarse)], 0), weight);
+	const [first, second] = split(products, [rows, rows], 0) as [Value<"float32">, Value<"float32">];
 	const product = add(first, second);
 	return bias === undefined ? product : add(product, bias);
 }

@@ -37,7 +37,7 @@ export class DecoderWeights {
 	/** [vocabulary, hidden] */
 	embeddings(): LinearWeight {
 		const { hiddenSize, vocabularySize } = this.#config;
-		this.#table ??= this.#linear("embed_tokens", [["embed_tokens", vocabularySize]], hiddenSize);
+		this.#table ??= this.#linear("embed_tokens", [["embed_tokens", vocabularySize]], hiddenSize, 2);
 		return this.#table;
 	}
 
@@ -45,7 +45,7 @@ export class DecoderWeights {
 	head(): LinearWeight {
 		const { hiddenSize, vocabularySize, tiedEmbeddings } = this.#config;
 		if (this.#stored.has("lm_head.weight") || tiedEmbeddings === false)
-			return this.#linear("lm_head", [["lm_head", vocabularySize]], hiddenSize);
+			return this.#linear("lm_head", [["lm_head", vocabularySize]], hiddenSize, 2);
 		return this.embeddings();
 	}
 
@@ -59,17 +59,14 @@ export class DecoderWeights {
 		const { queryHeads, kvHeads, headDim, hiddenSize } = this.#config;
 		const name = (projection: string): string => `layers.${layer}.self_attn.${projection}_proj`;
 		const kv = kvHeads * headDim;
-		if (this.#stored.has(`${name("qkv")}.weight`))
-			return this.#linear("self_attn.qkv", [[name("qkv"), queryHeads * headDim + 2 * kv]], hiddenSize);
-		return this.#linear(
-			"self_attn.qkv",
-			[
-				[name("q"), queryHeads * headDim],
-				[name("k"), kv],
-				[name("v"), kv],
-			],
-			hiddenSize,
-		);
+		const parts: Parts = this.#stored.has(`${name("qkv")}.weight`)
+			? [[name("qkv"), queryHeads * headDim + 2 * kv]]
+			: [
+					[name("q"), queryHeads * headDim],
+					[name("k"), kv],
+					[name("v"), kv],
+				];
+		return this.#linear("self_attn.qkv", parts, hiddenSize, this.#terms(layer));
 	}
 
 	attentionOutput(layer: number): LinearWeight {
@@ -78,6 +75,7 @@ export class DecoderWeights {
 			"self_attn.o",
 			[[`layers.${layer}.self_attn.o_proj`, hiddenSize]],
 			queryHeads * headDim,
+			this.#terms(layer),
 		);
 	}
 
@@ -112,18 +110,16 @@ export class DecoderWeights {
 		const separate = this.#stored.has(`${name("gate")}.weight`);
 		const rows = this.#stored.info(`${name(separate ? "gate" : "gate_up")}.weight`).dims[0] ?? 0;
 		const inner = separate ? rows : rows / 2;
+		const gateUp: Parts = separate
+			? [
+					[name("gate"), inner],
+					[name("up"), inner],
+				]
+			: [[name("gate_up"), 2 * inner]];
+		const terms = this.#terms(layer);
 		return {
-			gateUp: this.#linear(
-				"mlp.gate_up",
-				separate
-					? [
-							[name("gate"), inner],
-							[name("up"), inner],
-						]
-					: [[name("gate_up"), 2 * inner]],
-				hiddenSize,
-			),
-			down: this.#linear("mlp.down", [[name("down"), hiddenSize]], inner),
+			gateUp: this.#linear("mlp.gate_up", gateUp, hiddenSize, terms),
+			down: this.#linear("mlp.down", [[name("down"), hiddenSize]], inner, terms),
 		};
 	}
 
@@ -151,9 +147,9 @@ export class DecoderWeights {
 	}
 
 	/** Stacks [name, rows] matrices that share their input, and their biases when the file has any. */
-	#linear(label: string, parts: Parts, columns: number): LinearWeight {
+	#linear(label: string, parts: Parts, columns: number, terms: 1 | 2): LinearWeight {
 		return this.#precision === "fast"
-			? this.#blocks(label, parts, columns)
+			? this.#blocks(label, parts, columns, terms)
 			: this.#dense(label, parts, columns);
 	}
 
@@ -166,17 +162,26 @@ export class DecoderWeights {
 		};
 	}
 
-	#blocks(label: string, parts: Parts, columns: number): LinearWeight {
+	#blocks(label: string, parts: Parts, columns: number, terms: 1 | 2): LinearWeight {
 		const { codes, scales, rows } = quantizeMatrices(this.#stored.file, this.#matrices(parts, columns));
 		const blocks = Math.ceil(columns / BLOCK);
 		return {
 			kind: "blocks",
 			bits: 8,
 			blockSize: BLOCK,
+			terms: columns % BLOCK === 0 ? terms : 1,
 			codes: this.#constant(label, codes, [rows, blocks, BLOCK], "uint8"),
 			scales: this.#constant(`${label}.scales`, scales, [rows, blocks], "float32"),
 			bias: this.#bias(label, parts),
 		};
+	}
+
+	/**
+	 * Rounding activations to 8 bits shows most in the first and the last layer, and in the head: there two terms,
+	 * 7 % of all products, take 7 % off the error of SmolLM2's log-likelihoods (and the head another 14 %).
+	 */
+	#terms(layer: number): 1 | 2 {
+		return layer === 0 || layer === this.#config.layers.length - 1 ? 2 : 1;
 	}
 
 	#matrices(parts: Parts, columns: number): StoredMatrix[] {
