@@ -12,6 +12,8 @@ const collectGarbage = runInNewContext("gc") as () => void;
 
 /** Bytes that are still reachable, buffers outside the heap among them. */
 function memory(): number {
+	// Dead buffers are freed on another thread once a collection has ended; the next one waits for that.
+	collectGarbage();
 	collectGarbage();
 	const { heapUsed, arrayBuffers } = process.memoryUsage();
 	return heapUsed + arrayBuffers;
