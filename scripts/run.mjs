@@ -20,6 +20,8 @@ const story = [
 	["--temperature", "0.8"],
 	["--top-p", "0.95"],
 	["--repetition-penalty", "1.1"],
+	// A small model repeats whole paragraphs sooner or later; so long a memory of its words leads it on.
+	["--repetition-window", "1024"],
 	["--prompt", "Once upon a time, in a small harbour town, there lived an old clockmaker who"],
 ].flat();
 

@@ -33,6 +33,11 @@ export const samplingFlags: ArgsDef = {
 		valueHint: "number",
 		description: "Above 1: repeat less. Default: 1",
 	},
+	"repetition-window": {
+		type: "string",
+		valueHint: "tokens",
+		description: "How many latest tokens the penalty counts. Default: 64",
+	},
 	seed: {
 		type: "string",
 		valueHint: "integer",
@@ -66,6 +71,7 @@ export function readSampling(flags: Flags, defaults: SamplingSettings = {}): Sam
 			topP: flags.number("top-p", 0, 1, { above: true }),
 			minP: flags.number("min-p", 0, 1),
 			repetitionPenalty: flags.number("repetition-penalty", 0, Number.POSITIVE_INFINITY, { above: true }),
+			repetitionWindow: flags.integer("repetition-window", 0),
 			seed: flags.integer("seed", Number.MIN_SAFE_INTEGER),
 			stop: stop.length > 0 ? stop : undefined,
 		}),
