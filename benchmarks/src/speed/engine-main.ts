@@ -20,6 +20,7 @@ process.on("SIGINT", () => {});
 
 async function answer(request: Request): Promise<unknown> {
 	const engine = await opening;
+	if (request.kind === "description") return engine.description;
 	if (request.kind === "prefill") return engine.prefill(request.body.ids, request.body.window);
 	if (request.kind === "decode")
 		return engine.decode(request.body.ids, request.body.window, request.body.steps);

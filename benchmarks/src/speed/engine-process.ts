@@ -15,6 +15,7 @@ export interface Memory {
 
 /** What the child is asked, and what it answers. */
 export interface Requests {
+	description: { request: null; answer: string };
 	prefill: { request: { ids: number[]; window: number }; answer: number };
 	decode: { request: { ids: number[]; window: number; steps: number }; answer: number[] };
 	memory: { request: null; answer: Memory };

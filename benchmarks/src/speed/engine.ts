@@ -12,6 +12,8 @@ export interface EngineOptions {
 }
 
 export interface Engine {
+	/** What runs, with its version and settings. */
+	readonly description: string;
 	/** Milliseconds to read `ids` into an empty cache of `window` entries and to choose the token that follows. */
 	prefill(ids: readonly number[], window: number): Promise<number>;
 	/** Milliseconds of each of `steps` tokens generated while `window` entries are cached. */

@@ -44,7 +44,9 @@ export async function openLlama({ path, threads }: EngineOptions): Promise<Engin
 		return open.sequence;
 	}
 
+	const { repo, release } = llama.llamaCppRelease;
 	return {
+		description: `node-llama-cpp with ${repo} ${release}, flash attention, float16 cache`,
 		async prefill(ids, window) {
 			const sequence = await emptySequence(window);
 			const begun = performance.now();

@@ -4,7 +4,16 @@ import type { Spread } from "../support/statistics.ts";
 import { formatTable } from "../support/table.ts";
 import type { SpeedReport } from "./speed.ts";
 
-export function formatSpeed({ machine, model, threads, rounds, steps, loads, cases }: SpeedReport): string {
+export function formatSpeed({
+	machine,
+	model,
+	threads,
+	descriptions,
+	rounds,
+	steps,
+	loads,
+	cases,
+}: SpeedReport): string {
 	const overFile = (megabytes: number): string => ((megabytes * 1e6) / model.bytes).toFixed(2);
 	const rows = cases.map(({ name, unit, better, spread, ratio }) => [
 		`${name} (${unit})`,
@@ -19,6 +28,7 @@ export function formatSpeed({ machine, model, threads, rounds, steps, loads, cas
 		formatMachine(machine),
 		`Load ${machine.load.toFixed(1)} before, ${load} during the rounds (this run's own included).`,
 		`${threads} threads a side, ${rounds} rounds, ${steps} tokens a decoding case, model file ${(model.bytes / 1e6).toFixed(1)} MB.`,
+		`${descriptions.join("; ")}.`,
 		"",
 		formatTable(
 			["median (min–max)", "tok", "node-llama-cpp", "tok ÷ node-llama-cpp", "better", "÷ file size"],

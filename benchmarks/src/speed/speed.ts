@@ -8,7 +8,7 @@ import { goldenTokens, type ModelFile, modelFile } from "../support/inputs.ts";
 import { currentLoad, describeMachine, type Machine } from "../support/machine.ts";
 import { clearProgress, showProgress } from "../support/progress.ts";
 import { type Spread, spread } from "../support/statistics.ts";
-import { type Case, runStart, speedCases, startCases } from "./cases.ts";
+import { type Case, runStart, type SpeedCase, speedCases, startCases } from "./cases.ts";
 import { type EngineName, type EngineOptions, engineNames } from "./engine.ts";
 import { EngineProcess } from "./engine-process.ts";
 
@@ -25,6 +25,8 @@ export interface SpeedReport {
 	readonly machine: Machine;
 	readonly model: ModelFile;
 	readonly threads: number;
+	/** Of each side. */
+	readonly descriptions: readonly string[];
 	/** Rounds that were finished. */
 	readonly rounds: number;
 	readonly steps: number;
@@ -38,54 +40,81 @@ export interface SpeedReport {
 	})[];
 }
 
+type Values = Map<Case, Record<EngineName, number[]>>;
+
 export async function measureSpeed(options: SpeedOptions): Promise<SpeedReport> {
-	const { rounds, steps, threads, signal } = options;
+	const { model: name, rounds, steps, threads, signal } = options;
 	const machine = describeMachine();
-	const model = await modelFile(options.model);
+	const model = await modelFile(name);
 	const ids = [...goldenTokens()];
-	const measured = new Map<Case, Record<EngineName, number[]>>();
-	const record = (which: Case, name: EngineName, value: number): void => {
-		const values = measured.get(which) ?? { tok: [], "node-llama-cpp": [] };
-		values[name].push(value);
-		measured.set(which, values);
-	};
-	const engineOptions: EngineOptions = { model: options.model, path: model.path, threads };
-	const engines = engineNames.map((name) => new EngineProcess(name, engineOptions));
-	const cases = speedCases(ids, steps);
+	const values: Values = new Map();
 	const loads: number[] = [];
+	const engineOptions: EngineOptions = { model: name, path: model.path, threads };
+	const engines = engineNames.map((engine) => new EngineProcess(engine, engineOptions));
+	const descriptions: string[] = [];
 	try {
-		for (const each of cases)
-			for (const engine of engines) {
-				showProgress(`warming up: ${each.name}, ${engine.name}`);
-				if (!signal.aborted) await each.run(engine);
-			}
-		for (let round = 0; round < rounds && !signal.aborted; round++) {
-			loads.push(currentLoad());
-			const inTurn = round % 2 === 0 ? engines : engines.toReversed();
-			for (const each of cases)
-				for (const engine of inTurn) {
-					showProgress(`round ${round + 1} of ${rounds}: ${each.name}, ${engine.name}`);
-					record(each, engine.name, await each.run(engine));
-				}
+		for (const engine of engines) descriptions.push(await engine.ask("description", null));
+		const cases = speedCases(ids, steps);
+		for (let round = 0; round <= rounds && !signal.aborted; round++) {
+			if (round > 0) loads.push(currentLoad());
+			// The first one warms up, and is not recorded.
+			await runCases(cases, alternate(engines, round), round === 0 ? new Map() : values, {
+				round,
+				...options,
+			});
 		}
 	} finally {
 		for (const engine of engines) await engine.close();
 	}
-	for (let round = 0; round < rounds && !signal.aborted; round++) {
-		for (const name of round % 2 === 0 ? engineNames : engineNames.toReversed()) {
-			showProgress(`round ${round + 1} of ${rounds}: start and memory, ${name}`);
-			const values = await runStart(name, engineOptions, ids, steps);
-			for (const [key, which] of Object.entries(startCases))
-				record(which, name, values[key as keyof typeof values]);
+	for (let round = 1; round <= rounds; round++) {
+		for (const engine of alternate(engineNames, round)) {
+			if (signal.aborted) break;
+			showProgress(`round ${round} of ${rounds}: start and memory, ${engine}`);
+			const measured = await runStart(engine, engineOptions, ids, steps);
+			record(values, startCases.firstToken, engine, measured.firstToken);
+			record(values, startCases.steady, engine, measured.steady);
+			record(values, startCases.peak, engine, measured.peak);
 		}
 	}
 	clearProgress();
-	return { machine, model, threads, rounds: loads.length, steps, loads, cases: [...measured].map(summarise) };
+	const cases = [...values].filter(isPaired).map(summarise);
+	return { machine, model, threads, descriptions, rounds: loads.length, steps, loads, cases };
+}
+
+async function runCases(
+	cases: readonly SpeedCase[],
+	engines: readonly EngineProcess[],
+	values: Values,
+	{ round, rounds, signal }: { round: number; rounds: number; signal: AbortSignal },
+): Promise<void> {
+	for (const each of cases)
+		for (const engine of engines) {
+			if (signal.aborted) return;
+			const stage = round === 0 ? "warming up" : `round ${round} of ${rounds}`;
+			showProgress(`${stage}: ${each.name}, ${engine.name}`);
+			record(values, each, engine.name, await each.run(engine));
+		}
+}
+
+/** Who begins changes from round to round. */
+function alternate<T>(both: readonly T[], round: number): readonly T[] {
+	return round % 2 === 0 ? both : both.toReversed();
+}
+
+function record(values: Values, which: Case, name: EngineName, value: number): void {
+	const sides = values.get(which) ?? { tok: [], "node-llama-cpp": [] };
+	sides[name].push(value);
+	values.set(which, sides);
+}
+
+/** Interrupted between the two sides, a case has no pair. */
+function isPaired([, values]: [Case, Record<EngineName, number[]>]): boolean {
+	return engineNames.every((name) => values[name].length > 0);
 }
 
 function summarise([which, values]: [Case, Record<EngineName, number[]>]): SpeedReport["cases"][number] {
 	const theirs = values["node-llama-cpp"];
-	// Interrupted between the two sides, the last round has no pair.
+	// Interrupted, the last round may have no pair.
 	const pairs = Math.min(values.tok.length, theirs.length);
 	const ratios = values.tok.slice(0, pairs).map((value, round) => value / (theirs[round] as number));
 	const { name, unit, better } = which;

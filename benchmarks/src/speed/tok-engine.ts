@@ -13,6 +13,7 @@ export async function openTok({ model: name, threads }: EngineOptions): Promise<
 	const runtime = cpu({ threads });
 	const model = await loadModel(name, { runtime });
 	return {
+		description: `tok, precision ${model.info.precision}, float32 cache`,
 		async prefill(ids, window) {
 			using session = await openSession(model, window);
 			const begun = performance.now();

@@ -1,47 +1,38 @@
-/** The two figures of `long-stream.ts`: perplexity over a long text, and the ratio of sinks to recomputation. */
-import { binPerplexity, perplexity } from "./bins.ts";
-import { axis, colours, logAxis, renderSvg, title } from "./chart.ts";
+/** The two figures of `long-stream.ts`: whether a long stream wears out, and what sinks lose to recomputation. */
+import type { LineSeriesOption } from "echarts";
+import { perplexity } from "./bins.ts";
+import { axis, colours, legend, logAxis, renderSvg, title } from "./chart.ts";
 import type { Stretch } from "./long-stream.ts";
-import { type Comparison, stretchDifference } from "./summary.ts";
+import type { StretchSummary } from "./summary.ts";
 
-export function drawLongStream(values: Float32Array, bin: number): string {
-	const overall = perplexity(values);
+export function drawLongStream(stretches: readonly Stretch[], tokens: number): string {
+	const length = stretches[0]?.stream.length ?? 0;
+	const names = ["one stream from the first token", "restarted 512 tokens before"];
+	const points = (side: "stream" | "yardstick"): [number, number][] =>
+		stretches.map((stretch) => [stretch.from + length / 2, perplexity(stretch[side])]);
 	return renderSvg({
 		title: title(
-			`${values.length.toLocaleString("en")} tokens with a cache of 256 entries`,
-			`Perplexity of 4+252 in bins of ${bin.toLocaleString("en")} tokens; ${overall.toFixed(1)} over all (dashed). SmolLM2-135M-Instruct Q4_1, 8-bit activations.\nHow hard the text is varies from chapter to chapter; a collapse would double the perplexity (window-perplexity.svg).`,
+			`${tokens.toLocaleString("en")} tokens with a cache of 256 entries: a stream does not wear out`,
+			`Perplexity of 4+252 on ${length.toLocaleString("en")} of every ${Math.round(tokens / stretches.length).toLocaleString("en")} tokens. The text is easy and hard by turns; only a gap between the lines would be wear.\nSmolLM2-135M-Instruct Q4_1, 8-bit activations.`,
 		),
-		grid: { left: 70, right: 30, top: 90, bottom: 52 },
-		xAxis: axis("position in the text (tokens)", "x", { max: values.length }),
+		legend: legend(80, names),
+		grid: { left: 70, right: 30, top: 118, bottom: 52 },
+		xAxis: axis("position in the text (tokens)", "x", { max: tokens }),
 		yAxis: axis("perplexity", "y", { min: 0 }),
 		series: [
-			{
-				type: "line",
-				data: binPerplexity(values, bin),
-				symbolSize: 6,
-				itemStyle: { color: colours.blue },
-				lineStyle: { color: colours.blue, width: 2.5 },
-				markLine: {
-					symbol: "none",
-					silent: true,
-					label: { show: false },
-					data: [{ yAxis: overall, lineStyle: { color: colours.grey, type: "dashed", width: 1 } }],
-				},
-			},
+			line(names[0] as string, points("stream"), { color: colours.blue, width: 3 }),
+			line(names[1] as string, points("yardstick"), { color: colours.orange, width: 1.5, type: "dashed" }),
 		],
 	});
 }
 
-export function drawComparison(
-	stretches: readonly Stretch[],
-	{ ratio, interval, positions }: Comparison,
-): string {
-	const points = stretches.map((stretch) => [stretch.from, Math.exp(stretchDifference(stretch))]);
+export function drawRecompute(summary: StretchSummary, length: number): string {
+	const { ratio, interval, positions, stretches } = summary;
 	const three = (value: number): string => value.toFixed(3);
 	return renderSvg({
 		title: title(
 			"Sinks against reading the last 256 tokens afresh for every prediction",
-			`Perplexity of 4+252 ÷ that of recompute(256), one point per stretch of ${stretches[0]?.sinks.length ?? 0} tokens.\nOver all ${positions.toLocaleString("en")} positions ${three(ratio)}, 95 % interval ${three(interval.low)} to ${three(interval.high)} (shaded).`,
+			`Perplexity of 4+252 ÷ that of recompute(256), one point per stretch of ${length} tokens.\nOver all ${positions.toLocaleString("en")} positions ${three(ratio)}, 95 % interval ${three(interval.low)} to ${three(interval.high)} (shaded).`,
 		),
 		grid: { left: 70, right: 30, top: 90, bottom: 52 },
 		xAxis: axis("position in the text (tokens)", "x", { min: 0 }),
@@ -50,7 +41,7 @@ export function drawComparison(
 			{
 				type: "scatter",
 				symbolSize: 7,
-				data: points,
+				data: stretches.map(({ from, ratio: value }) => [from, value]),
 				itemStyle: { color: colours.blue, opacity: 0.75 },
 				markLine: {
 					symbol: "none",
@@ -69,4 +60,12 @@ export function drawComparison(
 			},
 		],
 	});
+}
+
+function line(
+	name: string,
+	data: [number, number][],
+	stroke: { color: string; width: number; type?: "dashed" },
+): LineSeriesOption {
+	return { name, type: "line", data, symbol: "none", itemStyle: { color: stroke.color }, lineStyle: stroke };
 }

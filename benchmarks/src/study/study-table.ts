@@ -36,21 +36,27 @@ export function formatOneSink({ ratio, interval, positions }: Comparison): strin
 	return `1+255 ÷ 4+252: ${withInterval(ratio, interval)}, ${positions.toLocaleString("en")} positions`;
 }
 
-export function formatStretches(summary: StretchSummary): string {
-	const { positions, blocks, ratio, interval, sinks, recompute, drift, driftInterval } = summary;
+export function formatStretches(name: string, summary: StretchSummary): string {
+	const { positions, blocks, ratio, interval, stream, yardstick, drift, driftInterval } = summary;
 	return [
-		`sinks ÷ recompute: ${withInterval(ratio, interval, 4)}, 95 % interval, paired bootstrap over ${blocks} stretches, ${positions.toLocaleString("en")} positions`,
-		`perplexity there: sinks ${sinks.toFixed(2)}, recompute ${recompute.toFixed(2)}`,
-		`drift of ln ratio per 100,000 tokens: ${withInterval(drift, driftInterval, 4)}`,
+		`stream ÷ ${name}: ${withInterval(ratio, interval, 4)}, 95 % interval, paired bootstrap over ${blocks} stretches, ${positions.toLocaleString("en")} positions`,
+		`  perplexity there: stream ${stream.toFixed(2)}, ${name} ${yardstick.toFixed(2)}`,
+		`  drift of ln ratio per 100,000 tokens: ${withInterval(drift, driftInterval, 4)}`,
 	].join("\n");
 }
 
-export function formatLongStream({ tokens, bin, perplexity, bins }: LongSummary): string {
+/** @param restarted One stretch in each bin. */
+export function formatLongStream(
+	{ tokens, bin, perplexity, bins }: LongSummary,
+	restarted: StretchSummary,
+): string {
 	const rows = bins.map((value, i) => [
 		`${(i * bin).toLocaleString("en")}–${Math.min((i + 1) * bin, tokens).toLocaleString("en")}`,
 		value.toFixed(2),
+		restarted.stretches[i]?.ratio.toFixed(4) ?? "",
 	]);
-	return formatTable(["tokens", "perplexity, sink:4,rolling:252"], [...rows, ["all", perplexity.toFixed(2)]]);
+	const all = ["all", perplexity.toFixed(2), restarted.ratio.toFixed(4)];
+	return formatTable(["tokens", "perplexity", "÷ restarted"], [...rows, all]);
 }
 
 function withInterval(value: number, { low, high }: Interval, digits = 3): string {

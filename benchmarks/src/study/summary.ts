@@ -28,8 +28,11 @@ export interface WindowSummary {
 }
 
 export interface StretchSummary extends Comparison {
-	readonly sinks: number;
-	readonly recompute: number;
+	/** Perplexity of the long stream over all stretches, and the yardstick's. */
+	readonly stream: number;
+	readonly yardstick: number;
+	/** Of each stretch: the index of its first token, and stream ÷ yardstick. */
+	readonly stretches: readonly { readonly from: number; readonly ratio: number }[];
 	/** By how much ln of the ratio changes over 100,000 tokens; 0 is flat. */
 	readonly drift: number;
 	readonly driftInterval: Interval;
@@ -79,13 +82,17 @@ export function compareOneSink(curves: readonly WindowCurve[]): Comparison {
 }
 
 export function summariseStretches(stretches: readonly Stretch[]): StretchSummary {
-	const all = (side: "sinks" | "recompute"): number =>
+	const all = (side: "stream" | "yardstick"): number =>
 		Math.exp(mean(stretches.map((stretch) => mean(stretch[side]))));
-	const points = stretches.map((stretch) => ({ x: stretch.from / 100_000, y: stretchDifference(stretch) }));
+	const points = stretches.map(({ from, stream, yardstick }) => ({
+		x: from / 100_000,
+		y: mean(differences(stream, yardstick)),
+	}));
 	return {
-		...compare(stretches.map(({ sinks, recompute }) => differences(sinks, recompute))),
-		sinks: all("sinks"),
-		recompute: all("recompute"),
+		...compare(stretches.map(({ stream, yardstick }) => differences(stream, yardstick))),
+		stream: all("stream"),
+		yardstick: all("yardstick"),
+		stretches: points.map(({ y }, i) => ({ from: (stretches[i] as Stretch).from, ratio: Math.exp(y) })),
 		drift: slope(points),
 		driftInterval: blockBootstrap(points, slope),
 	};
@@ -94,11 +101,6 @@ export function summariseStretches(stretches: readonly Stretch[]): StretchSummar
 export function summariseLongStream(values: Float32Array, bin: number): LongSummary {
 	const bins = binPerplexity(values, bin).map(([, value]) => value);
 	return { tokens: values.length, bin, perplexity: perplexity(values), bins };
-}
-
-/** Mean of ln p(recompute) − ln p(sinks): ln of the ratio of their perplexities. */
-export function stretchDifference({ sinks, recompute }: Stretch): number {
-	return mean(differences(sinks, recompute));
 }
 
 function compare(blocks: readonly Float32Array[]): Comparison {
