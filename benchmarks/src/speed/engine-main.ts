@@ -16,7 +16,7 @@ process.on("message", async (request: Request) => {
 });
 process.on("disconnect", () => process.exit());
 // Ctrl-C reaches the whole group; the parent decides when this ends.
-process.on("SIGINT", () => {});
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {});
 
 async function answer(request: Request): Promise<unknown> {
 	const engine = await opening;
