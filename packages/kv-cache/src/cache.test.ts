@@ -126,6 +126,23 @@ describe("chunks", () => {
 		expect(cache.plan(1).segments[0]?.slots).toBe(512);
 	});
 
+	test("K4: a window's slots double too, up to what it keeps", () => {
+		const cache = createCache([sink(4), rolling(700)]);
+		const slots = [256, 4, 252, 1, 188, 1000].map((count) => {
+			cache.commit(cache.plan(count));
+			return cache.slots();
+		});
+		expect(slots).toEqual([
+			[4, 256],
+			[4, 256],
+			[4, 512],
+			[4, 512],
+			[4, 700],
+			[4, 700],
+		]);
+		expect(createCache([rolling(100)]).slots()).toEqual([100]);
+	});
+
 	test("K28: after 10¹² tokens a plan is what it was after twelve", () => {
 		const early = created([sink(4), rolling(8)], 12);
 		const shift = 1e12;

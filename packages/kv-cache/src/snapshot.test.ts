@@ -57,6 +57,18 @@ describe("snapshot", () => {
 		expect(restoreCache([dense()], cache.snapshot()).slots()).toEqual([1024]);
 	});
 
+	test("K4 K19: slots that a window has grown to are kept, and no others are believed", () => {
+		const cache = createCache([rolling(700)]);
+		cache.commit(cache.plan(600));
+		cache.rewind(599);
+		const snapshot = cache.snapshot();
+		expect(restoreCache([rolling(700)], snapshot).slots()).toEqual([700]);
+		for (const slots of [0, 255, 300, 699, 701, 1024]) {
+			const other = { ...snapshot, segments: [{ start: 0, end: 1, slots }] };
+			expect(() => restoreCache([rolling(700)], other)).toThrow("expected 256 slots");
+		}
+	});
+
 	test("K19: another policy's snapshot is an error", () => {
 		const snapshot = snapshotAfter("sink:2,rolling:4:turns", 9);
 		expect(() => restore(snapshot, "sink:2,rolling:4")).toThrow(

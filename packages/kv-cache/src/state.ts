@@ -37,20 +37,25 @@ export function originOf(policy: Policy, k: number): number {
 		.reduce((sum, segment) => (segment.takes === "tokens" ? sum + segment.slots : sum), 0);
 }
 
+/** Slots of a tail's buffers at first; they double until they hold what the tail keeps. */
+const FIRST_SLOTS = 256;
+
 /**
- * Slots that segment k needs to hold entries up to `end`, given `slots` now. A segment whose drops are taken
- * needs room beyond what it keeps: a dropped group is read from its slots after the newest entries are written.
+ * Slots that segment k needs to hold entries up to `end`, given `slots` now. A tail's buffers grow as it fills: until
+ * then entry e lies in slot e whatever their size, and attention over a short stream costs no full window. A segment
+ * whose drops are taken needs room beyond what it keeps: a dropped group is read from its slots after the newest
+ * entries are written.
  */
 export function bufferSlots(policy: Policy, k: number, end: number, slots: number): number {
 	const segment = policy[k] as Segment;
 	if (segment.kind === "recompute") return 0;
-	if (segment.slots === Number.POSITIVE_INFINITY) {
-		let size = Math.max(slots, 256);
-		while (size < end) size *= 2;
-		return size;
-	}
 	const grouping = groupingBefore(policy, k);
-	if (grouping === undefined) return segment.slots;
+	if (grouping === undefined) {
+		if (segment.takes !== "rest") return segment.slots;
+		let size = Math.max(slots, FIRST_SLOTS);
+		while (size < end) size *= 2;
+		return Math.min(size, segment.slots);
+	}
 	const arriving = typeof segment.takes === "object" ? segment.takes.entries : 1;
 	return segment.slots + grouping.group - 1 + arriving;
 }

@@ -5,6 +5,7 @@
 import {
 	type CacheSnapshot,
 	createCache,
+	formatPolicy,
 	type KvCache,
 	type Plan,
 	type Policy,
@@ -12,6 +13,7 @@ import {
 	restoreCache,
 } from "@tok/kv-cache";
 import { type KvStore, TokError } from "@tok/runtime";
+import { cacheBytesPerEntry, policyEntries } from "./cache-cost.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import { LOGITS } from "./decoder-inputs.ts";
 import { StepFeeds } from "./step-feeds.ts";
@@ -144,6 +146,15 @@ function tailLimit(policy: Policy): number {
 
 function createStore({ runtime, config }: DecoderEngine, cache: KvCache): KvStore {
 	const { layers, kvHeads, headDim } = config;
+	// Buffers grow while a window fills: that it will not fit is said before it has begun to.
+	const bytes = policyEntries(cache.policy) * cacheBytesPerEntry(config);
+	const limit = runtime.memoryLimit ?? Number.POSITIVE_INFINITY;
+	if (Number.isFinite(bytes) && bytes > limit)
+		throw new TokError(
+			"lm",
+			`${formatPolicy(cache.policy)}: expected a cache within the ${limit} bytes of memory, got ${bytes}. ` +
+				"Choose a smaller window.",
+		);
 	return runtime.createKvStore({ layers: layers.length, kvHeads, headDim, slots: cache.slots() });
 }
 
