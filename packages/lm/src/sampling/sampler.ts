@@ -15,10 +15,11 @@ export interface SamplerState {
 
 export interface Sampler {
 	/**
-	 * The next token. `logits` float32 [vocabularySize], left as they are; −Infinity forbids a token. Throws a TokError
-	 * for NaN, +Infinity, or when every token is forbidden: a broken model must not look like a choice.
+	 * The next token. `logits` float32 [vocabularySize], left as they are; −Infinity forbids a token, and so does
+	 * `forbidden`. Throws a TokError for NaN, +Infinity, or when every token is forbidden: a broken model must not look
+	 * like a choice.
 	 */
-	sample(logits: Float32Array): number;
+	sample(logits: Float32Array, forbidden?: Iterable<number>): number;
 	/** Notes a token as recent: of the prompt, forced, or chosen. `sample` does not do it by itself. */
 	accept(id: number): void;
 	snapshot(): SamplerState;
@@ -59,12 +60,13 @@ class FilteredSampler implements Sampler {
 		this.#keptWeights = new Float64Array(vocabularySize);
 	}
 
-	sample(logits: Float32Array): number {
+	sample(logits: Float32Array, forbidden: Iterable<number> = []): number {
 		if (logits.length !== this.#vocabularySize) {
 			throw new TokError("lm", `sampling: expected ${this.#vocabularySize} logits, got ${logits.length}.`);
 		}
 		this.#scores.set(logits);
 		this.#penalise(logits);
+		for (const id of forbidden) this.#scores[id] = -Infinity;
 		const likeliest = argmax(this.#scores);
 		const { temperature, topK, topP, minP } = this.#options;
 		if (temperature === 0) return likeliest;

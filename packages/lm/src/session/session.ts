@@ -97,7 +97,7 @@ export class DecoderSession implements Session {
 			while (maxTokens === undefined || tokens < maxTokens) {
 				if (signal?.aborted) return finish("abort");
 				const logits = await this.#currentLogits(signal);
-				const id = sampler.sample(ignoreEndOfText ? without(logits, tokenizer.endOfTextIds) : logits);
+				const id = sampler.sample(logits, ignoreEndOfText ? tokenizer.endOfTextIds : []);
 				const report = logprobs === undefined ? {} : describeChoice(logits, id, logprobs);
 				tokens++;
 				if (tokenizer.endOfTextIds.has(id)) {
@@ -308,13 +308,6 @@ export class DecoderSession implements Session {
 	#checkOpen(): void {
 		if (this.#disposed) throw new TokError("lm", "the session was disposed. Create a new one.");
 	}
-}
-
-/** A copy of the logits in which the given tokens cannot be chosen. */
-function without(logits: Float32Array, ids: ReadonlySet<number>): Float32Array {
-	const allowed = logits.slice();
-	for (const id of ids) allowed[id] = Number.NEGATIVE_INFINITY;
-	return allowed;
 }
 
 function describeChoice(
