@@ -19,57 +19,82 @@ const arrays: Readonly<Record<DType, string>> = {
 	bool: "Uint8Array",
 };
 
+/** What a symbol stands for in a run, and the input that said so first. */
+type Symbols = Map<string, { readonly value: number; readonly input: string }>;
+
 /**
- * Throws unless every input has either a feed or a buffer of the store, of its dtype and dims, with a symbol having
- * one value throughout, and every feed belongs to an input.
+ * Checks the inputs of one graph's runs. A store's buffers are the same objects from step to step, so they are looked
+ * at once: a step costs what its feeds cost.
  */
-export function checkInputs(inputs: readonly Declared[], feeds: Feeds, buffers: Buffers): void {
-	checkNames(inputs, feeds, buffers);
-	const symbols = new Map<string, { readonly value: number; readonly input: string }>();
-	for (const input of inputs) {
-		const { name } = input;
-		const feed = feeds[name];
-		const buffer = buffers[name];
-		if (feed !== undefined) checkShape(input, feed.dtype, feed.dims, symbols);
-		else if (buffer !== undefined) checkShape(input, buffer.type, buffer.dims, symbols);
-		if (feed !== undefined) checkElements(name, feed);
+export class InputCheck {
+	readonly #inputs: ReadonlyMap<string, Declared>;
+	/** Symbols of buffers that were found to fit, and how many inputs they feed. */
+	readonly #known = new WeakMap<Buffers, { readonly symbols: Symbols; readonly count: number }>();
+
+	constructor(inputs: readonly Declared[]) {
+		this.#inputs = new Map(inputs.map((input) => [input.name, input]));
+	}
+
+	/**
+	 * Throws unless every input has either a feed or a buffer of the store, of its dtype and dims, with a symbol having
+	 * one value throughout, and every feed belongs to an input.
+	 */
+	check(feeds: Feeds, buffers: Buffers): void {
+		let fed = 0;
+		for (const name in feeds) {
+			if (!this.#inputs.has(name))
+				throw wrong(name, `a name among ${[...this.#inputs.keys()].join(", ") || "none"}`, "a feed");
+			if (name in buffers) throw wrong(name, "the store's buffer alone", "a feed too");
+			fed++;
+		}
+		const known = this.#ofBuffers(buffers);
+		if (fed + known.count !== this.#inputs.size) throw this.#missing(feeds, buffers);
+		const symbols: Symbols = new Map(known.symbols);
+		for (const name in feeds) {
+			const feed = feeds[name] as Tensor;
+			checkShape(this.#inputs.get(name) as Declared, feed.dtype, feed.dims, symbols);
+			checkElements(name, feed);
+		}
+	}
+
+	#ofBuffers(buffers: Buffers): { readonly symbols: Symbols; readonly count: number } {
+		const known = this.#known.get(buffers);
+		if (known !== undefined) return known;
+		const symbols: Symbols = new Map();
+		let count = 0;
+		for (const input of this.#inputs.values()) {
+			const buffer = buffers[input.name];
+			if (buffer === undefined) continue;
+			checkShape(input, buffer.type, buffer.dims, symbols);
+			count++;
+		}
+		this.#known.set(buffers, { symbols, count });
+		return { symbols, count };
+	}
+
+	#missing(feeds: Feeds, buffers: Buffers): TokError {
+		const name = [...this.#inputs.keys()].find((each) => !(each in feeds || each in buffers));
+		return wrong(name ?? "", "a tensor from the feeds or the store", "none");
 	}
 }
 
-function checkNames(inputs: readonly Declared[], feeds: Feeds, buffers: Buffers): void {
-	const names = new Set(inputs.map(({ name }) => name));
-	for (const name of Object.keys(feeds)) {
-		if (!names.has(name)) throw wrong(name, `a name among ${[...names].join(", ") || "none"}`, "a feed");
-		if (name in buffers) throw wrong(name, "the store's buffer alone", "a feed too");
-	}
-	for (const name of names)
-		if (!(name in feeds || name in buffers))
-			throw wrong(name, "a tensor from the feeds or the store", "none");
-}
-
-function checkShape(
-	input: Declared,
-	dtype: string,
-	dims: readonly number[],
-	symbols: Map<string, { readonly value: number; readonly input: string }>,
-): void {
+function checkShape(input: Declared, dtype: string, dims: readonly number[], symbols: Symbols): void {
 	if (!input.isTensor) return;
 	const { name, type, shape } = input;
-	const expected = format(type, shape);
-	const got = format(dtype, dims);
+	const got = (): string => format(dtype, dims);
 	// A scalar and an input of unknown rank are declared alike: onnxruntime tells them apart.
 	const rank = shape.length === 0 ? dims.length : shape.length;
 	if (dtype !== type || dims.length !== rank || !dims.every((dim) => Number.isSafeInteger(dim) && dim >= 0))
-		throw wrong(name, expected, got);
+		throw wrong(name, format(type, shape), got());
 	shape.forEach((dim, axis) => {
 		const value = dims[axis] as number;
 		if (typeof dim === "number") {
-			if (value !== dim) throw wrong(name, expected, got);
+			if (value !== dim) throw wrong(name, format(type, shape), got());
 		} else if (dim !== "") {
 			const known = symbols.get(dim);
 			if (known === undefined) symbols.set(dim, { value, input: name });
 			else if (known.value !== value)
-				throw wrong(name, `${expected} with ${dim} = ${known.value} as in ${known.input}`, got);
+				throw wrong(name, `${format(type, shape)} with ${dim} = ${known.value} as in ${known.input}`, got());
 		}
 	});
 }

@@ -9,10 +9,12 @@ import {
 	TokError,
 } from "@tok/runtime";
 import * as ort from "onnxruntime-node";
-import { checkInputs } from "./check-inputs.ts";
+import { InputCheck } from "./check-inputs.ts";
 import { CpuKvStore } from "./cpu-kv-store.ts";
 import { fromOrt, toOrt } from "./host-tensors.ts";
 import type { Resources } from "./resources.ts";
+
+const NO_BUFFERS: Readonly<Record<string, ort.Tensor>> = Object.freeze(Object.create(null));
 
 export class CpuGraphSession implements GraphSession {
 	readonly inputNames: readonly string[];
@@ -22,10 +24,12 @@ export class CpuGraphSession implements GraphSession {
 	/** Runs under way: onnxruntime refuses one whose session is released before it begins. */
 	readonly #running = new Set<Promise<unknown>>();
 	readonly #resources: Resources;
+	readonly #inputs: InputCheck;
 
 	private constructor(session: ort.InferenceSession, resources: Resources) {
 		this.#session = session;
 		this.#resources = resources;
+		this.#inputs = new InputCheck(session.inputMetadata);
 		this.inputNames = session.inputNames;
 		this.outputNames = session.outputNames;
 		resources.sessions.add(this);
@@ -66,14 +70,11 @@ export class CpuGraphSession implements GraphSession {
 			throw new TokError("runtime-cpu", "run: the graph session was disposed. Load the graph again.");
 		const ownStore = store && this.#own(store);
 		this.#checkOutputs(outputs);
-		const buffers = ownStore?.tensors() ?? {};
-		checkInputs(this.#session.inputMetadata, feeds, buffers);
-		const tensors: Record<string, ort.Tensor> = {};
-		for (const name of this.inputNames) {
-			const feed = feeds[name];
-			const tensor = feed === undefined ? buffers[name] : toOrt(feed);
-			if (tensor !== undefined) tensors[name] = tensor;
-		}
+		const buffers = ownStore?.tensors() ?? NO_BUFFERS;
+		this.#inputs.check(feeds, buffers);
+		// onnxruntime looks inputs up by name: the store's buffers are inherited rather than copied for every step.
+		const tensors: Record<string, ort.Tensor> = Object.create(buffers);
+		for (const name in feeds) tensors[name] = toOrt(feeds[name] as Tensor);
 		const results = await this.#execute(this.#session, tensors, outputs);
 		ownStore?.keep(results[kvNames.fresh]);
 		const fetched: Record<string, Tensor> = {};

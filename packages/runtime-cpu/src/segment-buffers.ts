@@ -63,19 +63,18 @@ export class SegmentBuffers {
 	/** Copies rows `row`… of `fresh` to slots `slot`… . The caller has checked the ranges. */
 	write({ row, slot, length }: KvWrite, { data, tokens }: FreshRows): void {
 		const { kvHeads, headDim } = this.#geometry;
+		const { slots } = this;
 		const plane = tokens * headDim; // one head's rows
-		this.layers.forEach(({ key, value }, layer) => {
-			for (let head = 0; head < kvHeads; head++) {
-				const freshKey = (layer * 2 * kvHeads + head) * plane + row * headDim;
-				for (let d = 0; d < headDim; d++) {
-					const target = (head * headDim + d) * this.slots + slot;
-					for (let i = 0; i < length; i++) key[target + i] = data[freshKey + i * headDim + d] as number;
-				}
-				const freshValue = freshKey + kvHeads * plane;
-				const rows = data.subarray(freshValue, freshValue + length * headDim);
-				value.set(rows, (head * this.slots + slot) * headDim);
+		let from = row * headDim;
+		for (const { key, value } of this.layers) {
+			for (let head = 0; head < kvHeads; head++, from += plane) {
+				let target = head * headDim * slots + slot;
+				for (let d = 0; d < headDim; d++, target += slots)
+					for (let i = 0; i < length; i++) key[target + i] = data[from + i * headDim + d] as number;
 			}
-		});
+			for (let head = 0; head < kvHeads; head++, from += plane)
+				value.set(data.subarray(from, from + length * headDim), (head * slots + slot) * headDim);
+		}
 	}
 }
 
