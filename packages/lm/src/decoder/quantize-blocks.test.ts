@@ -7,7 +7,7 @@ import { type KnownTensorType, tensorTypes } from "../formats/dequantize/tensor-
 import { writeGguf } from "../formats/gguf-writer.ts";
 import { openTensorFile } from "../formats/open-tensor-file.ts";
 import { Random } from "../sampling/random.ts";
-import { BLOCK, quantizeMatrices } from "./quantize-blocks.ts";
+import { quantizeMatrices } from "./quantize-blocks.ts";
 
 interface Case {
 	readonly type: KnownTensorType;
@@ -45,25 +45,25 @@ function carriedOver(columns: number, rows: number, stored: readonly Stored[]) {
 	writeGguf(path, { values: new Map(), tensors });
 	using file = openTensorFile(path);
 	const matrices = [...file.tensors.values()].map((info) => ({ info, rows, columns }));
-	const { codes, scales, ...size } = quantizeMatrices(file, matrices);
-	expect(size).toEqual({ rows: rows * stored.length, columns });
-	const blocks = Math.ceil(columns / BLOCK);
+	const { codes, scales, blockSize, ...size } = quantizeMatrices(file, matrices);
+	const blocks = Math.ceil(columns / blockSize);
+	expect(size).toEqual({ rows: rows * stored.length, blocks });
 	const values = Float32Array.from({ length: size.rows * columns }, (_, i) => {
-		const block = Math.floor(i / columns) * blocks + Math.floor((i % columns) / BLOCK);
-		const code = codes[block * BLOCK + ((i % columns) % BLOCK)] as number;
+		const block = Math.floor(i / columns) * blocks + Math.floor((i % columns) / blockSize);
+		const code = codes[block * blockSize + ((i % columns) % blockSize)] as number;
 		return (code - 128) * (scales[block] as number);
 	});
-	return { codes, scales, values };
+	return { codes, scales, blockSize, values };
 }
 
-/** The largest error of any value, as a share of the largest value in its block of 16. */
-function worstError(values: Float32Array, expected: Float32Array): number {
+/** The largest error of any value, as a share of the largest value in its block. */
+function worstError(values: Float32Array, expected: Float32Array, blockSize: number): number {
 	expect(values).toHaveLength(expected.length);
 	let worst = 0;
-	for (let from = 0; from < values.length; from += BLOCK) {
+	for (let from = 0; from < values.length; from += blockSize) {
 		let largest = 0;
 		let error = 0;
-		for (let i = from; i < from + BLOCK; i++) {
+		for (let i = from; i < from + blockSize; i++) {
 			largest = Math.max(largest, Math.abs(expected[i] as number));
 			error = Math.max(error, Math.abs((values[i] as number) - (expected[i] as number)));
 		}
@@ -76,8 +76,9 @@ function goldenError(type: KnownTensorType): number {
 	const { shape, bytes, float32 } = golden.get(type) as Case;
 	const expected = new Float32Array(new Uint8Array(Buffer.from(float32, "base64")).buffer);
 	expect(expected.every(Number.isFinite)).toBe(true);
-	const { values } = carriedOver(shape[1], shape[0], [{ type, bytes: Buffer.from(bytes, "base64") }]);
-	return worstError(values, expected);
+	const stored = { type, bytes: Buffer.from(bytes, "base64") };
+	const { values, blockSize } = carriedOver(shape[1], shape[0], [stored]);
+	return worstError(values, expected, blockSize);
 }
 
 /** Half of a 127th, and float32's own rounding. */
@@ -99,14 +100,14 @@ describe("gguf-py's blocks", () => {
 		const stored = Buffer.from(bytes, "base64");
 		const weights = new Float32Array(shape[0] * shape[1]);
 		tensorTypes.Q4_1.dequantize?.(stored, weights);
-		const { values } = carriedOver(shape[1], shape[0], [{ type: "Q4_1", bytes: stored }]);
+		const { values, blockSize } = carriedOver(shape[1], shape[0], [{ type: "Q4_1", bytes: stored }]);
 		let error = 0;
 		let rounding = 0;
-		for (let from = 0; from < weights.length; from += BLOCK) {
-			const block = weights.subarray(from, from + BLOCK);
+		for (let from = 0; from < weights.length; from += blockSize) {
+			const block = weights.subarray(from, from + blockSize);
 			const largest = block.reduce((most, weight) => Math.max(most, Math.abs(weight)), 0);
 			for (const [i, weight] of block.entries()) error += ((values[from + i] as number) - weight) ** 2;
-			rounding += BLOCK * (largest / 127) ** 2 * (1 / 12);
+			rounding += blockSize * (largest / 127) ** 2 * (1 / 12);
 		}
 		expect(error).toBeLessThan(0.8 * rounding);
 	});
@@ -122,17 +123,18 @@ test("random weights are rounded to 127ths of their block's largest", () => {
 		{ length: 64 * 96 },
 		() => (random.uniform() - 0.5) * 10 ** (random.uniform() * 8 - 4),
 	);
-	const { values } = carriedOver(96, 64, [{ type: "F32", bytes: new Uint8Array(weights.buffer) }]);
-	expect(worstError(values, weights)).toBeLessThanOrEqual(ROUNDED);
+	const stored: Stored = { type: "F32", bytes: new Uint8Array(weights.buffer) };
+	const { values, blockSize } = carriedOver(96, 64, [stored]);
+	expect(worstError(values, weights, blockSize)).toBeLessThanOrEqual(ROUNDED);
 });
 
 test("blocks of zeros and of one value are exact", () => {
-	const weights = new Float32Array(64).fill(0, 0, 16).fill(-0.3, 16, 32).fill(7e-9, 32, 48).fill(3e30, 48);
-	const { values, codes, scales } = carriedOver(64, 1, [
+	const weights = new Float32Array(128).fill(0, 0, 32).fill(-0.3, 32, 64).fill(7e-9, 64, 96).fill(3e30, 96);
+	const { values, codes, scales, blockSize } = carriedOver(128, 1, [
 		{ type: "F32", bytes: new Uint8Array(weights.buffer) },
 	]);
-	expect(worstError(values, weights)).toBeLessThanOrEqual(1e-6);
-	expect([...codes.subarray(0, 16)]).toEqual(new Array(16).fill(128));
+	expect(worstError(values, weights, blockSize)).toBeLessThanOrEqual(1e-6);
+	expect([...codes.subarray(0, 32)]).toEqual(new Array(32).fill(128));
 	expect(scales[0]).toBe(0);
 });
 
@@ -140,7 +142,7 @@ test("a row's last block is filled up with zeros, and matrices are stacked", () 
 	const weights = Float32Array.from({ length: 3 * 24 }, (_, i) => i + 1);
 	const stored: Stored = { type: "F32", bytes: new Uint8Array(weights.buffer) };
 	const { values, codes } = carriedOver(24, 3, [stored, stored]);
-	expect(codes).toHaveLength(6 * 2 * BLOCK);
+	expect(codes).toHaveLength(6 * 32);
 	for (let row = 0; row < 6; row++) {
 		expect([...codes.subarray(row * 32 + 24, row * 32 + 32)]).toEqual(new Array(8).fill(128));
 		for (let i = 0; i < 24; i++) {
