@@ -139,8 +139,8 @@ function wrap(
 	segments.forEach(({ slots, layers }, segment) => {
 		layers.forEach(({ key, value }, layer) => {
 			const [keyDims, valueDims] = [
-				[1, kvHeads, headDim, slots],
-				[1, kvHeads, slots, headDim],
+				[1, kvHeads, 1, headDim, slots],
+				[1, kvHeads, 1, slots, headDim],
 			];
 			tensors[kvNames.key(segment, layer)] = new ort.Tensor("float32", key, keyDims);
 			tensors[kvNames.value(segment, layer)] = new ort.Tensor("float32", value, valueDims);

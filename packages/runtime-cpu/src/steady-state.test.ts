@@ -104,6 +104,6 @@ describe("the tensors that feed onnxruntime", () => {
 		expect(store.tensors()).toBe(tensors);
 		store.grow(1, 32);
 		expect(store.tensors()).not.toBe(tensors);
-		expect(store.tensors()["past.1.0.key"]?.dims).toEqual([1, 2, 8, 32]);
+		expect(store.tensors()["past.1.0.key"]?.dims).toEqual([1, 2, 1, 8, 32]);
 	});
 });

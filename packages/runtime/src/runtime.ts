@@ -27,9 +27,10 @@ export interface Tensor<D extends DType = DType> {
 
 /**
  * Names by which graphs and stores meet.
- * Inputs, per segment and layer: keys [batch, kvHeads, headDim, slots], values [batch, kvHeads, slots, headDim].
+ * Inputs, per segment and layer: keys [batch, kvHeads, 1, headDim, slots], values [batch, kvHeads, 1, slots, headDim].
  * Output: [batch, layers · 2 · kvHeads, tokens, headDim], per layer its rotated keys and then its values.
- * Keys lie with their slots innermost, so that query · keyᵀ is a plain MatMul on every backend.
+ * Keys lie with their slots innermost, so that query · keyᵀ is a plain MatMul on every backend; along the axis of
+ * length 1 they broadcast to the query heads of their group.
  */
 export const kvNames = {
 	key: (segment: number, layer: number): string => `past.${segment}.${layer}.key`,

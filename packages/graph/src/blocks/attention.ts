@@ -5,11 +5,11 @@
  * position from which that segment is to be seen (StreamingLLM's positions inside the cache, arXiv 2309.17453 §3.2,
  * without touching a key). The order of slots does not matter: masks say who sees what.
  */
-import { add, mul } from "../ops/arithmetic.ts";
+import { add } from "../ops/arithmetic.ts";
 import { rotaryEmbedding } from "../ops/contrib.ts";
 import { matMul } from "../ops/matmul.ts";
 import { softmax } from "../ops/reduction.ts";
-import { concat, expand, reshape, split, transpose } from "../ops/shape.ts";
+import { concat, expand, reshape, split, transpose, unsqueeze } from "../ops/shape.ts";
 import type { Dim, Value } from "../types.ts";
 
 /** Cosines and sines, one row per token of the batch. */
@@ -23,15 +23,16 @@ export interface Rotation {
 	readonly pairing: "half" | "interleaved";
 }
 
-/** One segment of the cache, of one layer. */
+/** One segment of the cache, of one layer. The axis of length 1 is where the query heads of a group share a key. */
 export interface CachedSegment {
-	readonly key: Value<"float32">; // [batch, kvHeads, headDim, slots], rotated
-	readonly value: Value<"float32">; // [batch, kvHeads, slots, headDim]
+	readonly key: Value<"float32">; // [batch, kvHeads, 1, headDim, slots], rotated
+	readonly value: Value<"float32">; // [batch, kvHeads, 1, slots, headDim]
 	/** Rotates the query for this segment; absent in layers that do not rotate. */
 	readonly rotation: Rotation | undefined;
 }
 
 export interface AttentionOptions {
+	/** Scaled already: no factor is applied to query · key. */
 	readonly query: Value<"float32">; // [batch, queryHeads, tokens, headDim]
 	readonly key: Value<"float32">; // [batch, kvHeads, tokens, headDim]
 	readonly value: Value<"float32">; // [batch, kvHeads, tokens, headDim]
@@ -39,50 +40,55 @@ export interface AttentionOptions {
 	readonly rotation: Rotation | undefined;
 	readonly segments: readonly CachedSegment[];
 	/** 0 where a query sees an entry, −Infinity elsewhere; entries are the segments' slots, then the tokens. */
-	readonly mask: Value<"float32">; // [batch, 1, tokens, entries]
-	/** Multiplies query · key. */
-	readonly scale: number;
+	readonly mask: Value<"float32">; // [batch, 1, 1, tokens, entries]
 	/** A learned logit per head that joins each softmax and whose weight is dropped (gpt-oss). */
 	readonly sinks?: Value<"float32"> | undefined; // [queryHeads]
 }
 
 export interface AttentionOutput {
-	readonly output: Value<"float32">; // [batch, queryHeads, tokens, headDim]
+	readonly output: Value<"float32">; // [batch, tokens, kvHeads, group, headDim]: all heads, in order
 	/** The fresh keys as the cache keeps them, rotated. */
 	readonly key: Value<"float32">; // [batch, kvHeads, tokens, headDim]
 }
 
+/**
+ * Every head has a product of its own: for a single token that is a vector times a matrix, which onnxruntime computes
+ * where the cache lies. The heads of a group as rows of one product would have it repacked first, at twice the time.
+ */
 export function attention(options: AttentionOptions): AttentionOutput {
-	const { query, key, value, rotation, segments, mask, scale, sinks } = options;
+	const { query, key, value, rotation, segments, mask, sinks } = options;
 	const [batch, queryHeads, tokens, headDim] = query.shape as [Dim, number, Dim, number];
 	const kvHeads = key.shape[1] as number;
+	const group = queryHeads / kvHeads;
 	const freshKey = rotate(key, rotation);
-	const scaled = mul(query, scale);
 	const queries = new Map<Rotation | undefined, Value<"float32">>();
 	const rotated = (by: Rotation | undefined): Value<"float32"> => {
 		const known = queries.get(by);
 		if (known !== undefined) return known;
-		// The heads of a group are rows of one product with their common keys: [batch, kvHeads, group · tokens, headDim].
-		const rows = reshape(rotate(scaled, by), [0, kvHeads, -1, headDim]);
-		queries.set(by, rows);
-		return rows;
+		const grouped = reshape(rotate(query, by), [0, kvHeads, group, tokens, headDim]);
+		queries.set(by, grouped);
+		return grouped;
 	};
-	const parts = [...segments, { key: transpose(freshKey, [0, 1, 3, 2]), value, rotation }];
-	const scores = parts.map((part) => matMul(rotated(part.rotation), part.key)); // [batch, kvHeads, group · tokens, …]
-	const entries = scores.map((score) => score.shape[3] as Dim);
-	// From here on each head has rows of its own: [batch, queryHeads, tokens, entries].
-	let logits = add(reshape(join(scores), [0, queryHeads, tokens, 0]), mask);
+	const fresh = {
+		key: transpose(unsqueeze(freshKey, [2]), [0, 1, 2, 4, 3]), // [batch, kvHeads, 1, headDim, tokens]
+		value: unsqueeze(value, [2]), // [batch, kvHeads, 1, tokens, headDim]
+		rotation,
+	};
+	const parts = [...segments, fresh];
+	const scores = parts.map((part) => matMul(rotated(part.rotation), part.key)); // [batch, kvHeads, group, tokens, …]
+	const entries = scores.map((score) => score.shape[4] as Dim);
+	let logits = add(join(scores), mask); // [batch, kvHeads, group, tokens, entries]
 	if (sinks !== undefined) {
-		const column = expand(reshape(sinks, [1, queryHeads, 1, 1]), [batch, queryHeads, tokens, 1]);
-		logits = concat([logits, column], 3);
+		const perHead = reshape(sinks, [1, kvHeads, group, 1, 1]);
+		logits = concat([logits, expand(perHead, [batch, kvHeads, group, tokens, 1])], 4);
 		entries.push(1);
 	}
-	const weights = reshape(softmax(logits, -1), [0, kvHeads, scores[0]?.shape[2] as Dim, 0]);
-	const shares = entries.length === 1 ? [weights] : split(weights, entries, 3);
+	const weights = softmax(logits, -1);
+	const shares = entries.length === 1 ? [weights] : split(weights, entries, 4);
 	const output = parts
 		.map((part, index) => matMul(shares[index] as Value<"float32">, part.value))
-		.reduce((sum, next) => add(sum, next)); // [batch, kvHeads, group · tokens, headDim]
-	return { output: reshape(output, [0, queryHeads, tokens, headDim]), key: freshKey };
+		.reduce((sum, next) => add(sum, next)); // [batch, kvHeads, group, tokens, headDim]
+	return { output: transpose(output, [0, 3, 1, 2, 4]), key: freshKey };
 }
 
 function rotate(x: Value<"float32">, rotation: Rotation | undefined): Value<"float32"> {
@@ -93,5 +99,5 @@ function rotate(x: Value<"float32">, rotation: Rotation | undefined): Value<"flo
 
 function join(parts: readonly Value<"float32">[]): Value<"float32"> {
 	const [only] = parts;
-	return only !== undefined && parts.length === 1 ? only : concat(parts, 3);
+	return only !== undefined && parts.length === 1 ? only : concat(parts, 4);
 }

@@ -5,7 +5,7 @@ export {
 	type CachedSegment,
 	type Rotation,
 } from "./attention.ts";
-export { embedding, type HeadOptions, head } from "./embedding.ts";
+export { embedding } from "./embedding.ts";
 export { type ExpertsOptions, type ExpertWeight, experts } from "./experts.ts";
 export { type BlockWeight, type DenseWeight, type LinearWeight, linear } from "./linear.ts";
 export { type GatedMlpOptions, gatedMlp } from "./mlp.ts";

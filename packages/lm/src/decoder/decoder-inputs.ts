@@ -13,7 +13,7 @@ export const decoderInputs = {
 	 */
 	cos: (rope: number, frame: number): string => `cos.${rope}.${frame}`,
 	sin: (rope: number, frame: number): string => `sin.${rope}.${frame}`,
-	/** float32 [batch, 1, tokens, entries of the part]. The parts are the segments, then the fresh keys. */
+	/** float32 [batch, 1, 1, tokens, entries of the part]. The parts are the segments, then the fresh keys. */
 	mask: (window: number | undefined, part: number): string => `mask.${window ?? "full"}.${part}`,
 } as const;
 

@@ -4,14 +4,13 @@
  *
  * Activations are rows [batch · tokens, hidden]; only attention sees batch and tokens apart.
  */
-import { add, concat, GraphBuilder, mul, reshape, split, transpose, type Value } from "@tok/graph";
+import { concat, type Dim, GraphBuilder, mul, reshape, split, transpose, type Value } from "@tok/graph";
 import {
 	attention,
 	type CachedSegment,
 	embedding,
 	experts,
 	gatedMlp,
-	head,
 	linear,
 	type Rotation,
 	rmsNorm,
@@ -23,9 +22,8 @@ import type { Precision } from "../model.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { decoderInputs, frameCount, LOGITS } from "./decoder-inputs.ts";
 import { DecoderWeights } from "./decoder-weights.ts";
+import { ResidualStream, type Rows } from "./residual-stream.ts";
 import type { Weights } from "./weights.ts";
-
-type Rows = Value<"float32">; // [batch · tokens, …]
 
 export interface DecoderOptions {
 	readonly precision: Precision;
@@ -40,13 +38,15 @@ export function buildDecoder(config: DecoderConfig, stored: Weights, options: De
 	const weights = new DecoderWeights(graph, config, stored, options.precision);
 	const step = new StepInputs(graph, config, options);
 	const fresh: Value<"float32">[] = [];
-	let x = embedding(step.ids, weights.embeddings()); // [batch · tokens, hidden]
-	if (config.embeddingScale !== 1) x = mul(x, config.embeddingScale);
+	const embedded = embedding(step.ids, weights.embeddings()); // [batch · tokens, hidden]
+	const stream = new ResidualStream(
+		config.embeddingScale === 1 ? embedded : mul(embedded, config.embeddingScale),
+	);
 	config.layers.forEach((kind, layer) => {
-		x = graph.scope(`layers.${layer}`, () => decoderLayer(x, { config, weights, step, kind, layer, fresh }));
+		graph.scope(`layers.${layer}`, () => decoderLayer({ config, weights, step, stream, kind, layer, fresh }));
 	});
-	const output = { norm: weights.norm("norm"), epsilon: config.epsilon, weight: weights.head() };
-	graph.output(head(x, step.logitRows, output), LOGITS);
+	const last = stream.normed(weights.norm("norm"), config.epsilon); // [logitRows, hidden]
+	graph.output(linear(last, weights.head()), LOGITS);
 	graph.output(concat(fresh, 1), kvNames.fresh);
 	return graph.build();
 }
@@ -55,6 +55,7 @@ interface LayerContext {
 	readonly config: DecoderConfig;
 	readonly weights: DecoderWeights;
 	readonly step: StepInputs;
+	readonly stream: ResidualStream;
 	readonly kind: LayerKind;
 	readonly layer: number;
 	/** Collects each layer's keys, then its values. */
@@ -62,44 +63,49 @@ interface LayerContext {
 }
 
 /** One layer: x + attention(norm(x)), then x + mlp(norm(x)), with norms where the architecture has them. */
-function decoderLayer(x: Rows, context: LayerContext): Rows {
-	const { config, weights, layer } = context;
+function decoderLayer(context: LayerContext): void {
+	const { config, weights, step, stream, layer } = context;
 	const { beforeAttention, afterAttention, beforeMlp, afterMlp } = config.norms;
-	const normed = (name: string | undefined, value: Rows): Rows =>
-		name === undefined ? value : rmsNorm(value, weights.norm(`layers.${layer}.${name}`), config.epsilon);
-	const attended = add(x, normed(afterAttention, selfAttention(normed(beforeAttention, x), context)));
-	return add(attended, normed(afterMlp, feedForward(normed(beforeMlp, attended), context)));
+	const weight = (name: string): Value<"float32"> => weights.norm(`layers.${layer}.${name}`);
+	const enter = (name: string | undefined): Rows =>
+		name === undefined ? stream.value() : stream.normed(weight(name), config.epsilon);
+	const leave = (name: string | undefined, rows: Rows): void =>
+		stream.add(name === undefined ? rows : rmsNorm(rows, weight(name), config.epsilon));
+	leave(afterAttention, selfAttention(enter(beforeAttention), context));
+	// Past the last keys and values, only the rows whose logits are wanted matter.
+	if (layer === config.layers.length - 1) stream.keep(step.logitRows);
+	leave(afterMlp, feedForward(enter(beforeMlp), context));
 }
 
 function selfAttention(x: Rows, { config, weights, step, kind, layer, fresh }: LayerContext): Rows {
 	const { queryHeads, kvHeads, headDim, epsilon } = config;
-	const projected = split(
-		linear(x, weights.queryKeyValue(layer)),
-		[queryHeads * headDim, kvHeads * headDim, kvHeads * headDim],
-		-1,
-	) as [Rows, Rows, Rows];
 	const norms = weights.queryKeyNorms(layer);
-	const heads = (rows: Rows, count: number, norm?: Value<"float32">): Value<"float32"> => {
-		// A norm is over one head or over all of them, as long as its weight.
-		const whole = norm !== undefined && norm.shape[0] !== headDim;
-		const normed = whole ? rmsNorm(rows, norm, epsilon) : rows;
-		const apart = reshape(normed, ["batch", "tokens", count, headDim]);
-		return transpose(norm === undefined || whole ? apart : rmsNorm(apart, norm, epsilon), [0, 2, 1, 3]);
-	};
-	const value = heads(projected[2], kvHeads);
+	// A norm is over one head or over all of them, as long as its weight.
+	const whole = norms !== undefined && norms.query.shape[0] !== headDim;
+	let projected = linear(x, weights.queryKeyValue(layer)); // [batch · tokens, (queryHeads + 2 · kvHeads) · headDim]
+	if (whole) {
+		const widths = [queryHeads * headDim, kvHeads * headDim, kvHeads * headDim];
+		const [query, key, value] = split(projected, widths, -1) as [Rows, Rows, Rows];
+		projected = concat([rmsNorm(query, norms.query, epsilon), rmsNorm(key, norms.key, epsilon), value], -1);
+	}
+	const apart = reshape(projected, ["batch", "tokens", queryHeads + 2 * kvHeads, headDim]);
+	const heads = split(transpose(apart, [0, 2, 1, 3]), [queryHeads, kvHeads, kvHeads], 1);
+	let [query, key, value] = heads as [Value<"float32">, Value<"float32">, Value<"float32">]; // [batch, heads, tokens, headDim]
+	if (norms !== undefined && !whole) {
+		query = rmsNorm(query, norms.query, epsilon);
+		key = rmsNorm(key, norms.key, epsilon);
+	}
 	const attended = attention({
-		query: heads(projected[0], queryHeads, norms?.query),
-		key: heads(projected[1], kvHeads, norms?.key),
+		query,
+		key,
 		value,
 		rotation: step.freshRotation(kind),
 		segments: step.segments(kind, layer),
 		mask: step.mask(kind),
-		scale: config.attentionScale,
 		sinks: weights.sinks(layer),
 	});
 	fresh.push(attended.key, value);
-	const merged = reshape(transpose(attended.output, [0, 2, 1, 3]), [-1, queryHeads * headDim]);
-	return linear(merged, weights.attentionOutput(layer));
+	return linear(reshape(attended.output, [-1, queryHeads * headDim]), weights.attentionOutput(layer));
 }
 
 function feedForward(x: Rows, { config, weights, layer }: LayerContext): Rows {
@@ -145,11 +151,12 @@ class StepInputs {
 				graph.input(decoderInputs.mask(window, part), "float32", [
 					"batch",
 					1,
+					1,
 					"tokens",
 					part < segments ? `slots.${part}` : "tokens",
 				]),
 			);
-			this.#masks.set(window, concat(parts, 3));
+			this.#masks.set(window, concat(parts, 4));
 		}
 	}
 
@@ -160,16 +167,13 @@ class StepInputs {
 	/** The cache of one layer, as inputs. */
 	segments({ rope }: LayerKind, layer: number): CachedSegment[] {
 		const { kvHeads, headDim } = this.#config;
+		const cached = (name: string, rows: Dim, columns: Dim): Value<"float32"> =>
+			this.#graph.input(name, "float32", ["batch", kvHeads, 1, rows, columns]);
 		return Array.from({ length: this.#segments }, (_, segment) => {
 			const slots = `slots.${segment}`;
 			return {
-				key: this.#graph.input(kvNames.key(segment, layer), "float32", ["batch", kvHeads, headDim, slots]),
-				value: this.#graph.input(kvNames.value(segment, layer), "float32", [
-					"batch",
-					kvHeads,
-					slots,
-					headDim,
-				]),
+				key: cached(kvNames.key(segment, layer), headDim, slots),
+				value: cached(kvNames.value(segment, layer), slots, headDim),
 				rotation: this.#frames(rope)[segment],
 			};
 		});

@@ -46,12 +46,12 @@ export class StepFeeds {
 		for (const window of this.#windows) {
 			const options: MaskOptions = window === undefined ? {} : { window };
 			plan.segments.forEach((view, part) => {
-				const mask = this.#floats(decoderInputs.mask(window, part), [1, 1, read, view.slots]);
+				const mask = this.#floats(decoderInputs.mask(window, part), [1, 1, 1, read, view.slots]);
 				segmentMask(view, mask.data, options);
 				feeds[decoderInputs.mask(window, part)] = mask;
 			});
 			const name = decoderInputs.mask(window, plan.segments.length);
-			const mask = this.#floats(name, [1, 1, read, read]);
+			const mask = this.#floats(name, [1, 1, 1, read, read]);
 			freshMask(plan, mask.data, options);
 			feeds[name] = mask;
 		}

@@ -2,7 +2,7 @@
  * R20: a stream read in chunks over sinks and a ring, cache in and fresh rows out, against attention written down
  * as a sum over the tokens that each query sees. Two layers, grouped heads, no positions.
  */
-import { concat, GraphBuilder } from "@tok/graph";
+import { concat, GraphBuilder, mul, reshape } from "@tok/graph";
 import { attention } from "@tok/graph/blocks";
 import { type GraphFile, type KvShape, type KvWrite, kvNames, type Tensor } from "../runtime.ts";
 import { type ConformanceCase, conformanceCase, expectClose } from "./conformance-case.ts";
@@ -29,13 +29,13 @@ interface Stream {
 function layerGraph(): GraphFile {
 	const { layers, kvHeads, headDim } = shape;
 	const graph = new GraphBuilder("layers");
-	const mask = graph.input("mask", "float32", [1, 1, "tokens", "slots.0+slots.1+tokens"]);
+	const mask = graph.input("mask", "float32", [1, 1, 1, "tokens", "slots.0+slots.1+tokens"]);
 	const fresh = Array.from({ length: layers }, (_, layer) => {
 		const heads = (name: string, count: number) =>
 			graph.input(`${name}.${layer}`, "float32", [1, count, "tokens", headDim]);
 		const value = heads("value", kvHeads);
 		const attended = attention({
-			query: heads("query", queryHeads),
+			query: mul(heads("query", queryHeads), scale),
 			key: heads("key", kvHeads),
 			value,
 			rotation: undefined,
@@ -44,9 +44,8 @@ function layerGraph(): GraphFile {
 				return { key, value: cached, rotation: undefined };
 			}),
 			mask,
-			scale,
 		});
-		graph.output(attended.output, `attended.${layer}`);
+		graph.output(reshape(attended.output, [0, 0, queryHeads, headDim]), `attended.${layer}`);
 		return [attended.key, value];
 	});
 	graph.output(concat(fresh.flat(), 1), kvNames.fresh);
@@ -135,7 +134,7 @@ export const attentionCases: readonly ConformanceCase[] = [
 				const mask = fresh.flatMap((query) =>
 					entries.map((token) => (token !== undefined && sees(query, token) ? 0 : MASKED)),
 				);
-				const feeds: Record<string, Tensor> = { mask: floats([1, 1, chunk, entries.length], mask) };
+				const feeds: Record<string, Tensor> = { mask: floats([1, 1, 1, chunk, entries.length], mask) };
 				streams.forEach(({ query, key, value }, layer) => {
 					feeds[`query.${layer}`] = headsFirst(query, queryHeads, from, to);
 					feeds[`key.${layer}`] = headsFirst(key, kvHeads, from, to);
@@ -145,8 +144,8 @@ export const attentionCases: readonly ConformanceCase[] = [
 				await store.write(slots.take(from, to));
 				streams.forEach((stream, layer) => {
 					const expected: number[] = [];
-					for (let head = 0; head < queryHeads; head++)
-						for (const token of fresh) expected.push(...reference(stream, token, head));
+					for (const token of fresh)
+						for (let head = 0; head < queryHeads; head++) expected.push(...reference(stream, token, head));
 					const got = outputs[`attended.${layer}`]?.data as Float32Array;
 					expectClose(`layer ${layer}, tokens ${from}–${to - 1}`, got, expected, TOLERANCE);
 				});

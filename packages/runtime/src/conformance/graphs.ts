@@ -48,7 +48,7 @@ export function mirror({ layers, kvHeads, headDim, slots }: KvShape): GraphFile 
 	return graph.build();
 }
 
-/** One layer's keys [1, kvHeads, headDim, slots] and values [1, kvHeads, slots, headDim] of one segment, as inputs. */
+/** One layer's keys [1, kvHeads, 1, headDim, slots] and values [1, kvHeads, 1, slots, headDim] of one segment, as inputs. */
 export function cacheInputs(
 	graph: GraphBuilder,
 	{ kvHeads, headDim }: Pick<KvShape, "kvHeads" | "headDim">,
@@ -57,8 +57,8 @@ export function cacheInputs(
 ): [key: Value<"float32">, value: Value<"float32">] {
 	const slots = `slots.${segment}`;
 	return [
-		graph.input(kvNames.key(segment, layer), "float32", [1, kvHeads, headDim, slots]),
-		graph.input(kvNames.value(segment, layer), "float32", [1, kvHeads, slots, headDim]),
+		graph.input(kvNames.key(segment, layer), "float32", [1, kvHeads, 1, headDim, slots]),
+		graph.input(kvNames.value(segment, layer), "float32", [1, kvHeads, 1, slots, headDim]),
 	];
 }
 

@@ -63,8 +63,8 @@ export class NaiveStore {
 					for (let slot = 0; slot < slots; slot++)
 						for (let d = 0; d < headDim; d++) values.push(at("value", head, slot, d));
 				}
-				named.set(kvNames.key(segment, layer), floats([1, kvHeads, headDim, slots], keys));
-				named.set(kvNames.value(segment, layer), floats([1, kvHeads, slots, headDim], values));
+				named.set(kvNames.key(segment, layer), floats([1, kvHeads, 1, headDim, slots], keys));
+				named.set(kvNames.value(segment, layer), floats([1, kvHeads, 1, slots, headDim], values));
 			});
 		return named;
 	}
