@@ -13,6 +13,7 @@ import { InputCheck } from "./check-inputs.ts";
 import { CpuKvStore } from "./cpu-kv-store.ts";
 import { fromOrt, toOrt } from "./host-tensors.ts";
 import type { Resources } from "./resources.ts";
+import { attempt, writeWeights } from "./weight-files.ts";
 
 const NO_BUFFERS: Readonly<Record<string, ort.Tensor>> = Object.freeze(Object.create(null));
 
@@ -40,6 +41,7 @@ export class CpuGraphSession implements GraphSession {
 		threads: number,
 		resources: Resources,
 	): Promise<CpuGraphSession> {
+		const files = writeWeights(weights);
 		try {
 			const session = await ort.InferenceSession.create(model, {
 				executionProviders: ["cpu"],
@@ -50,7 +52,9 @@ export class CpuGraphSession implements GraphSession {
 				// costs half as much again and gains no time. README.md has the figures.
 				enableCpuMemArena: true,
 				enableMemPattern: false,
-				externalData: weights.map(({ path, data }) => ({ path, data })),
+				...(files === undefined
+					? { externalData: weights.map(({ path, data }) => ({ path, data })) }
+					: { extra: { session: { model_external_initializers_file_folder_path: files.folder } } }),
 			});
 			return new CpuGraphSession(session, resources);
 		} catch (cause) {
@@ -59,6 +63,8 @@ export class CpuGraphSession implements GraphSession {
 				`loadGraph: expected a graph that onnxruntime accepts, got its refusal: ${reason(cause)}`,
 				{ cause },
 			);
+		} finally {
+			if (files !== undefined) attempt(files.remove);
 		}
 	}
 

@@ -7,6 +7,7 @@ import { type GraphSession, type Runtime, TokError } from "@tok/runtime";
 import type { Precision } from "../model.ts";
 import { buildDecoder } from "./decoder.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
+import { WeightMemory } from "./weight-memory.ts";
 import type { Weights } from "./weights.ts";
 
 export interface DecoderEngineOptions {
@@ -72,7 +73,12 @@ export class DecoderEngine {
 
 	async #load(segments: number): Promise<GraphSession> {
 		const { config, weights, precision, runtime } = this;
-		const file = buildDecoder(config, weights, { precision, segments, pairing: this.#pairing });
-		return runtime.loadGraph(file);
+		const memory = new WeightMemory();
+		try {
+			const file = buildDecoder(config, weights, { precision, segments, pairing: this.#pairing, memory });
+			return await runtime.loadGraph(file);
+		} finally {
+			memory.release();
+		}
 	}
 }

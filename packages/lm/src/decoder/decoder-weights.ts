@@ -9,6 +9,7 @@ import type { Precision } from "../model.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { type ExpertMatrices, readExperts } from "./expert-tensors.ts";
 import { quantizeMatrices } from "./quantize-blocks.ts";
+import type { WeightMemory } from "./weight-memory.ts";
 import type { StoredMatrix, Weights } from "./weights.ts";
 
 export interface MlpWeights {
@@ -38,14 +39,21 @@ export class DecoderWeights {
 	readonly #config: DecoderConfig;
 	readonly #stored: Weights;
 	readonly #precision: Precision;
+	readonly #memory: WeightMemory;
 	/** The embedding table, which a tied head shares. */
 	#table: LinearWeight | undefined;
 
-	constructor(graph: GraphBuilder, config: DecoderConfig, stored: Weights, precision: Precision) {
+	constructor(
+		graph: GraphBuilder,
+		config: DecoderConfig,
+		stored: Weights,
+		{ precision, memory }: { readonly precision: Precision; readonly memory: WeightMemory },
+	) {
 		this.#graph = graph;
 		this.#config = config;
 		this.#stored = stored;
 		this.#precision = precision;
+		this.#memory = memory;
 	}
 
 	/** [vocabulary, hidden] */
@@ -198,7 +206,7 @@ export class DecoderWeights {
 
 	#blocks(label: string, parts: Parts, columns: number, terms: 1 | 2, scaled: ScaledRows): LinearWeight {
 		const matrices = this.#matrices(parts, columns);
-		const { blockSize, codes, scales, rows, blocks } = quantizeMatrices(this.#stored.file, matrices);
+		const { blockSize, codes, scales, rows, blocks } = quantizeMatrices(this.#stored.file, matrices, this.#memory);
 		scaleRows(scales, blocks, scaled);
 		return {
 			kind: "blocks",

@@ -23,6 +23,7 @@ import type { DecoderConfig } from "./decoder-config.ts";
 import { decoderInputs, frameCount, LOGITS } from "./decoder-inputs.ts";
 import { DecoderWeights } from "./decoder-weights.ts";
 import { ResidualStream, type Rows } from "./residual-stream.ts";
+import type { WeightMemory } from "./weight-memory.ts";
 import type { Weights } from "./weights.ts";
 
 export interface DecoderOptions {
@@ -30,12 +31,14 @@ export interface DecoderOptions {
 	/** Segments of the cache that the graph attends to. */
 	readonly segments: number;
 	readonly pairing: Pairing;
+	/** Holds the quantised weights of the graph, until the caller releases it. */
+	readonly memory: WeightMemory;
 }
 
 /** Builds the graph. Reads every weight; throws when one is missing or has another shape than the configuration. */
 export function buildDecoder(config: DecoderConfig, stored: Weights, options: DecoderOptions): GraphFile {
 	const graph = new GraphBuilder(config.architecture);
-	const weights = new DecoderWeights(graph, config, stored, options.precision);
+	const weights = new DecoderWeights(graph, config, stored, options);
 	const step = new StepInputs(graph, config, options);
 	const fresh: Value<"float32">[] = [];
 	const embedded = embedding(step.ids, weights.embeddings()); // [batch · tokens, hidden]

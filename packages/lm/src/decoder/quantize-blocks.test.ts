@@ -8,6 +8,7 @@ import { writeGguf } from "../formats/gguf-writer.ts";
 import { openTensorFile } from "../formats/open-tensor-file.ts";
 import { Random } from "../sampling/random.ts";
 import { quantizeMatrices } from "./quantize-blocks.ts";
+import { WeightMemory } from "./weight-memory.ts";
 
 interface Case {
 	readonly type: KnownTensorType;
@@ -45,7 +46,7 @@ function carriedOver(columns: number, rows: number, stored: readonly Stored[]) {
 	writeGguf(path, { values: new Map(), tensors });
 	using file = openTensorFile(path);
 	const matrices = [...file.tensors.values()].map((info) => ({ info, rows, columns }));
-	const { codes, scales, blockSize, ...size } = quantizeMatrices(file, matrices);
+	const { codes, scales, blockSize, ...size } = quantizeMatrices(file, matrices, new WeightMemory());
 	const blocks = Math.ceil(columns / blockSize);
 	expect(size).toEqual({ rows: rows * stored.length, blocks });
 	const values = Float32Array.from({ length: size.rows * columns }, (_, i) => {

@@ -10,6 +10,8 @@
 import { halfAt } from "../formats/dequantize/half.ts";
 import { tensorTypeInfo } from "../formats/dequantize/tensor-types.ts";
 import type { TensorFile, TensorInfo } from "../formats/tensor-file.ts";
+import { carriers } from "./carry-blocks.ts";
+import type { WeightMemory } from "./weight-memory.ts";
 import type { StoredMatrix } from "./weights.ts";
 
 /** Types with a lattice for every 16 weights; what spans 32 of these is on none. */
@@ -29,14 +31,18 @@ export interface QuantizedMatrix {
 	readonly blocks: number;
 }
 
-/** Stacks matrices of equal width and quantises them. */
-export function quantizeMatrices(file: TensorFile, matrices: readonly StoredMatrix[]): QuantizedMatrix {
+/** Stacks matrices of equal width and quantises them, into `memory`. */
+export function quantizeMatrices(
+	file: TensorFile,
+	matrices: readonly StoredMatrix[],
+	memory: WeightMemory,
+): QuantizedMatrix {
 	const columns = matrices[0]?.columns ?? 0;
 	const rows = matrices.reduce((sum, matrix) => sum + matrix.rows, 0);
 	const blockSize = matrices.some(({ info }) => GROUPS_OF_16.has(info.type)) ? 16 : 32;
 	const blocks = Math.ceil(columns / blockSize);
-	const codes = new Uint8Array(rows * blocks * blockSize);
-	const scales = new Float32Array(rows * blocks);
+	const codes = memory.bytes(rows * blocks * blockSize);
+	const scales = memory.floats(rows * blocks);
 	let row = 0;
 	for (const { info, rows: count } of matrices) {
 		const target = {
@@ -44,12 +50,15 @@ export function quantizeMatrices(file: TensorFile, matrices: readonly StoredMatr
 			codes: codes.subarray(row * blocks * blockSize, (row + count) * blocks * blockSize),
 			scales: scales.subarray(row * blocks, (row + count) * blocks),
 		};
-		quantizeRows(file.read(info.name), columns, target, latticeSteps(file, info));
+		const carry = blockSize === 32 ? carriers[info.type] : undefined;
+		if (carry !== undefined) carry(file.readBytes(info.name), target, blockScale);
+		else quantizeRows(file.read(info.name), columns, target, latticeSteps(file, info));
 		row += count;
 	}
 	return { blockSize, codes, scales, rows, blocks };
 }
 
+/** Where one matrix of the stack goes. */
 interface Target {
 	readonly blockSize: number;
 	readonly codes: Uint8Array;
