@@ -2,6 +2,7 @@
 import {
 	type GraphFile,
 	type GraphSession,
+	type KvPlaces,
 	type KvStore,
 	kvNames,
 	type RunOptions,
@@ -10,8 +11,10 @@ import {
 } from "@tok/runtime";
 import * as ort from "onnxruntime-node";
 import { InputCheck } from "./check-inputs.ts";
+import { CpuKvBank } from "./cpu-kv-bank.ts";
 import { CpuKvStore } from "./cpu-kv-store.ts";
 import { fromOrt, toOrt } from "./host-tensors.ts";
+import type { KvTensors } from "./kv-tensors.ts";
 import type { Resources } from "./resources.ts";
 import { attempt, writeWeights } from "./weight-files.ts";
 
@@ -70,22 +73,22 @@ export class CpuGraphSession implements GraphSession {
 
 	async run(
 		feeds: Readonly<Record<string, Tensor>>,
-		{ store, outputs = this.outputNames }: RunOptions = {},
+		{ store, places, outputs = this.outputNames }: RunOptions = {},
 	): Promise<Record<string, Tensor>> {
 		if (this.#session === undefined)
 			throw new TokError("runtime-cpu", "run: the graph session was disposed. Load the graph again.");
-		const ownStore = store && this.#own(store);
+		const cache = this.#cache(store, places);
 		this.#checkOutputs(outputs);
-		const buffers = ownStore?.tensors() ?? NO_BUFFERS;
+		const buffers = cache?.tensors ?? NO_BUFFERS;
 		this.#inputs.check(feeds, buffers);
 		// onnxruntime looks inputs up by name: the store's buffers are inherited rather than copied for every step.
 		const tensors: Record<string, ort.Tensor> = Object.create(buffers);
 		for (const name in feeds) tensors[name] = toOrt(feeds[name] as Tensor);
 		const results = await this.#execute(this.#session, tensors, outputs);
-		ownStore?.keep(results[kvNames.fresh]);
+		cache?.keep(results[kvNames.fresh]);
 		const fetched: Record<string, Tensor> = {};
 		for (const [name, tensor] of Object.entries(results))
-			if (ownStore === undefined || name !== kvNames.fresh) fetched[name] = fromOrt(tensor);
+			if (cache === undefined || name !== kvNames.fresh) fetched[name] = fromOrt(tensor);
 		return fetched;
 	}
 
@@ -122,12 +125,20 @@ export class CpuGraphSession implements GraphSession {
 		}
 	}
 
-	#own(store: KvStore): CpuKvStore {
-		if (store instanceof CpuKvStore && store.resources === this.#resources) return store;
-		throw new TokError(
-			"runtime-cpu",
-			"run: expected a store that this runtime created, got another. Use runtime.createKvStore.",
-		);
+	/** What feeds `past.*` and takes `fresh`. */
+	#cache(store: KvStore | undefined, places: KvPlaces | undefined): Cache | undefined {
+		if (store !== undefined && places !== undefined)
+			throw new TokError("runtime-cpu", "run: expected a store or places, got both. Leave one out.");
+		if (store !== undefined) {
+			if (!(store instanceof CpuKvStore) || store.resources !== this.#resources)
+				throw foreign("store", "createKvStore");
+			return { tensors: store.tensors(), keep: (fresh) => store.keep(fresh) };
+		}
+		if (places === undefined) return undefined;
+		const { bank, from, to } = places;
+		if (!(bank instanceof CpuKvBank) || bank.resources !== this.#resources)
+			throw foreign("bank", "createKvBank");
+		return { tensors: bank.tensors(from, to), keep: (fresh) => bank.keep(fresh, from, to) };
 	}
 
 	#checkOutputs(outputs: readonly string[]): void {
@@ -138,6 +149,18 @@ export class CpuGraphSession implements GraphSession {
 				`run: expected outputs among ${this.outputNames.join(", ")}, got ${unknown.join(", ") || "none"}.`,
 			);
 	}
+}
+
+interface Cache {
+	readonly tensors: KvTensors;
+	keep(fresh: ort.Tensor | undefined): void;
+}
+
+function foreign(what: string, remedy: string): TokError {
+	return new TokError(
+		"runtime-cpu",
+		`run: expected a ${what} that this runtime created, got another. Use runtime.${remedy}.`,
+	);
 }
 
 function reason(cause: unknown): string {

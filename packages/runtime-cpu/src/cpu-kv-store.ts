@@ -1,6 +1,7 @@
 /** A session's keys and values in host memory. onnxruntime reads the buffers in place. */
 import { type KvShape, type KvStore, type KvWrite, kvNames, TokError } from "@tok/runtime";
-import * as ort from "onnxruntime-node";
+import type * as ort from "onnxruntime-node";
+import { bytesOfSlots, checkShape, freshRows, isInteger, type KvTensors, kvTensors } from "./kv-tensors.ts";
 import type { Resources } from "./resources.ts";
 import { type FreshRows, type Geometry, SegmentBuffers } from "./segment-buffers.ts";
 
@@ -10,22 +11,41 @@ export class CpuKvStore implements KvStore {
 	readonly #geometry: Geometry;
 	/** Undefined once disposed. */
 	#segments: SegmentBuffers[] | undefined;
-	#tensors: Readonly<Record<string, ort.Tensor>> | undefined;
+	#tensors: KvTensors | undefined;
 	#fresh: FreshRows | undefined;
+	/** Frees its place in a bank, whose buffers it then has a part of; undefined for a store on its own. */
+	readonly #leave: (() => void) | undefined;
 
-	private constructor(geometry: Geometry, segments: SegmentBuffers[], resources: Resources) {
+	private constructor(
+		geometry: Geometry,
+		segments: SegmentBuffers[],
+		resources: Resources,
+		leave?: () => void,
+	) {
 		this.#geometry = geometry;
 		this.#segments = segments;
 		this.resources = resources;
-		resources.stores.add(this);
+		this.#leave = leave;
+		// A bank accounts for its stores.
+		if (leave === undefined) resources.stores.add(this);
 	}
 
 	/** Allocates zeroed buffers. Throws when the shape is none, or exceeds the memory limit. */
 	static create({ slots, ...geometry }: KvShape, resources: Resources): CpuKvStore {
-		checkShape({ slots, ...geometry });
+		checkShape("createKvStore", { slots, ...geometry });
 		resources.checkMemory(slots.reduce((sum, count) => sum + bytesOfSlots(geometry, count), 0));
 		const segments = slots.map((count) => SegmentBuffers.zeros(geometry, count));
 		return new CpuKvStore(geometry, segments, resources);
+	}
+
+	/** A store over part of a bank's buffers; `leave` is called when it is disposed. */
+	static inBank(
+		geometry: Geometry,
+		segments: SegmentBuffers[],
+		resources: Resources,
+		leave: () => void,
+	): CpuKvStore {
+		return new CpuKvStore(geometry, segments, resources, leave);
 	}
 
 	get shape(): KvShape {
@@ -37,16 +57,20 @@ export class CpuKvStore implements KvStore {
 	}
 
 	/** The buffers as onnxruntime's tensors, by the names of `kvNames`; the same ones until a segment grows. */
-	tensors(): Readonly<Record<string, ort.Tensor>> {
+	tensors(): KvTensors {
 		const segments = this.#open();
-		this.#tensors ??= wrap(segments, this.#geometry);
+		this.#tensors ??= kvTensors(segments, this.#geometry, 1);
 		return this.#tensors;
 	}
 
 	/** Keeps a run's `fresh` output for `write`, or forgets the one before when a run left none. */
 	keep(fresh: ort.Tensor | undefined): void {
+		this.keepRows(fresh && freshRows(fresh, this.#geometry, 1)[0]);
+	}
+
+	keepRows(rows: FreshRows | undefined): void {
 		this.#open();
-		this.#fresh = fresh && this.#rowsOf(fresh);
+		this.#fresh = rows;
 	}
 
 	async write(writes: readonly KvWrite[]): Promise<void> {
@@ -72,6 +96,11 @@ export class CpuKvStore implements KvStore {
 					`got ${slots} slots for segment ${segment}. Buffers never shrink.`,
 			);
 		if (slots === before.slots) return;
+		if (this.#leave !== undefined)
+			throw new TokError(
+				"runtime-cpu",
+				`grow: expected a store outside a bank, got ${slots} slots for one in a bank, whose buffers have their size.`,
+			);
 		this.resources.checkMemory(bytesOfSlots(this.#geometry, slots - before.slots));
 		segments[segment] = before.grown(slots);
 		this.#tensors = undefined;
@@ -105,6 +134,7 @@ export class CpuKvStore implements KvStore {
 		this.#tensors = undefined;
 		this.#fresh = undefined;
 		this.resources.stores.delete(this);
+		this.#leave?.();
 	}
 
 	[Symbol.dispose](): void {
@@ -116,37 +146,6 @@ export class CpuKvStore implements KvStore {
 			throw new TokError("runtime-cpu", "the key/value store was disposed. Create a new one.");
 		return this.#segments;
 	}
-
-	#rowsOf({ data, dims }: ort.Tensor): FreshRows {
-		const { layers, kvHeads, headDim } = this.#geometry;
-		const [batch, heads, tokens, width] = dims;
-		const planes = layers * 2 * kvHeads;
-		if (dims.length !== 4 || batch !== 1 || heads !== planes || tokens === undefined || width !== headDim)
-			throw new TokError(
-				"runtime-cpu",
-				`${kvNames.fresh}: expected [1, ${planes}, tokens, ${headDim}], got [${dims.join(", ")}]. ` +
-					"Create the store with the shape of this graph.",
-			);
-		return { data: data as Float32Array, tokens };
-	}
-}
-
-function wrap(
-	segments: readonly SegmentBuffers[],
-	{ kvHeads, headDim }: Geometry,
-): Record<string, ort.Tensor> {
-	const tensors: Record<string, ort.Tensor> = {};
-	segments.forEach(({ slots, layers }, segment) => {
-		layers.forEach(({ key, value }, layer) => {
-			const [keyDims, valueDims] = [
-				[1, kvHeads, 1, headDim, slots],
-				[1, kvHeads, 1, slots, headDim],
-			];
-			tensors[kvNames.key(segment, layer)] = new ort.Tensor("float32", key, keyDims);
-			tensors[kvNames.value(segment, layer)] = new ort.Tensor("float32", value, valueDims);
-		});
-	});
-	return tensors;
 }
 
 /** Every buffer's bytes: layer, segment, key before value. */
@@ -184,20 +183,6 @@ function asBytes({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
 	return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-function bytesOfSlots({ layers, kvHeads, headDim }: Geometry, slots: number): number {
-	return layers * kvHeads * headDim * 2 * 4 * slots; // keys and values, float32
-}
-
-function checkShape(shape: KvShape): void {
-	const { layers, kvHeads, headDim, slots } = shape;
-	const counts = [layers, kvHeads, headDim];
-	if (!counts.every((n) => isInteger(n, 1)) || !slots.every((n) => isInteger(n, 0)))
-		throw new TokError(
-			"runtime-cpu",
-			`createKvStore: expected integers ≥ 1 for layers, kvHeads and headDim and ≥ 0 for slots, got ${JSON.stringify(shape)}.`,
-		);
-}
-
 function checkWrite(
 	{ segment, row, slot, length }: KvWrite,
 	tokens: number,
@@ -210,8 +195,4 @@ function checkWrite(
 			`write: expected rows within ${tokens} and slots within ${slots ?? "a known segment"}, ` +
 				`got ${length} rows from row ${row} into slot ${slot} of segment ${segment}.`,
 		);
-}
-
-function isInteger(n: number, least: number): boolean {
-	return Number.isSafeInteger(n) && n >= least;
 }

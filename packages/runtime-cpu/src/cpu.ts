@@ -8,6 +8,7 @@ import { availableParallelism } from "node:os";
 import {
 	type GraphFile,
 	type GraphSession,
+	type KvBank,
 	type KvShape,
 	type KvStore,
 	type LoadOptions,
@@ -15,6 +16,7 @@ import {
 	TokError,
 } from "@tok/runtime";
 import { CpuGraphSession } from "./cpu-graph-session.ts";
+import { CpuKvBank } from "./cpu-kv-bank.ts";
 import { CpuKvStore } from "./cpu-kv-store.ts";
 import { availableMemory, Resources } from "./resources.ts";
 
@@ -78,6 +80,11 @@ class CpuRuntime implements Runtime {
 	createKvStore(shape: KvShape): KvStore {
 		this.#checkOpen();
 		return CpuKvStore.create(shape, this.#resources);
+	}
+
+	createKvBank(shape: KvShape, size: number): KvBank {
+		this.#checkOpen();
+		return new CpuKvBank(shape, size, this.#resources);
 	}
 
 	async dispose(): Promise<void> {

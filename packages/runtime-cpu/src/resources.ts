@@ -1,12 +1,13 @@
 /** What one CPU runtime has open, and how much memory its stores may take. */
 import { totalmem } from "node:os";
-import { type GraphSession, type KvStore, TokError } from "@tok/runtime";
+import { type GraphSession, type KvBank, type KvStore, TokError } from "@tok/runtime";
 
 export class Resources {
 	/** Bytes that all open stores together may take. */
 	readonly memoryLimit: number;
 	readonly sessions: Set<GraphSession> = new Set<GraphSession>();
-	readonly stores: Set<KvStore> = new Set<KvStore>();
+	/** Stores on their own, and banks. */
+	readonly stores: Set<KvStore | KvBank> = new Set<KvStore | KvBank>();
 
 	constructor(memoryLimit: number) {
 		this.memoryLimit = memoryLimit;

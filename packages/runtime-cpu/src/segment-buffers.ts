@@ -26,7 +26,8 @@ export class SegmentBuffers {
 	readonly layers: readonly LayerBuffers[];
 	readonly #geometry: Geometry;
 
-	private constructor(geometry: Geometry, slots: number, layers: readonly LayerBuffers[]) {
+	/** Over memory that somebody else has allocated, as long as the geometry says. */
+	constructor(geometry: Geometry, slots: number, layers: readonly LayerBuffers[]) {
 		this.#geometry = geometry;
 		this.slots = slots;
 		this.layers = layers;
@@ -36,6 +37,17 @@ export class SegmentBuffers {
 		const size = geometry.kvHeads * geometry.headDim * slots;
 		const layers = Array.from({ length: geometry.layers }, () => ({ key: zeros(size), value: zeros(size) }));
 		return new SegmentBuffers(geometry, slots, layers);
+	}
+
+	/** The numbers of neighbours [from, to) in buffers that hold several segments, one after the other. */
+	part(from: number, to: number, of: number): LayerBuffers[] {
+		return this.layers.map(({ key, value }) => {
+			const size = key.length / of;
+			return {
+				key: key.subarray(from * size, to * size),
+				value: value.subarray(from * size, to * size),
+			};
+		});
 	}
 
 	clone(): SegmentBuffers {

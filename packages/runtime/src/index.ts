@@ -3,6 +3,8 @@ export type {
 	DType,
 	GraphFile,
 	GraphSession,
+	KvBank,
+	KvPlaces,
 	KvShape,
 	KvStore,
 	KvWrite,

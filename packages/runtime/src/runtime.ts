@@ -68,6 +68,8 @@ export interface GraphSession {
 export interface RunOptions {
 	/** The key/value store whose buffers feed `past.*` and which keeps `fresh`. */
 	readonly store?: KvStore;
+	/** Instead of one store, neighbouring places of a bank: row i of the batch is place `from + i`. */
+	readonly places?: KvPlaces;
 	/** Output names to fetch. Defaults to all. */
 	readonly outputs?: readonly string[];
 }
@@ -115,6 +117,30 @@ export interface KvStore {
 	[Symbol.dispose](): void;
 }
 
+/**
+ * Stores of one shape, side by side in memory, so that a run can read several of them as one batch. Their buffers have
+ * their full size from the start.
+ */
+export interface KvBank {
+	readonly shape: KvShape;
+	/** How many stores it has room for. */
+	readonly size: number;
+	/** Bytes that its buffers hold, open or not; 0 once disposed. */
+	readonly bytes: number;
+	/** A store of zeros in a place. Throws when the place is taken, or there is none. */
+	open(place: number): KvStore;
+	/** Disposes its stores and frees the buffers. Twice is fine. */
+	dispose(): void;
+	[Symbol.dispose](): void;
+}
+
+/** The places [from, to) of a bank. */
+export interface KvPlaces {
+	readonly bank: KvBank;
+	readonly from: number;
+	readonly to: number;
+}
+
 export interface LoadOptions {
 	/** Defaults to what the runtime was created with. */
 	readonly threads?: number;
@@ -130,6 +156,8 @@ export interface Runtime {
 	loadGraph(file: GraphFile, options?: LoadOptions): Promise<GraphSession>;
 	/** A store of zeros. Throws a TokError when the shape is none, or exceeds the memory. */
 	createKvStore(shape: KvShape): KvStore;
+	/** Room for `size` stores of one shape. Throws a TokError when the shape is none, or exceeds the memory. */
+	createKvBank(shape: KvShape, size: number): KvBank;
 	/** Disposes every graph session and store that is still open. */
 	dispose(): Promise<void>;
 	[Symbol.asyncDispose](): Promise<void>;

@@ -1,5 +1,5 @@
 /** The graphs that conformance cases run. */
-import { add, GraphBuilder, matMul, type Shape, type Value } from "@tok/graph";
+import { add, type Dim, GraphBuilder, matMul, type Shape, type Value } from "@tok/graph";
 import { type DType, type GraphFile, type KvShape, kvNames, type Tensor } from "../runtime.ts";
 import { floats } from "./tensors.ts";
 
@@ -34,31 +34,32 @@ export function seen(name: string): string {
 
 /**
  * A graph that makes a store visible: it returns every buffer as it came in, as `seen.past.…`, and the input `rows`
- * [1, layers · 2 · kvHeads, tokens, headDim] as `fresh`.
+ * [batch, layers · 2 · kvHeads, tokens, headDim] as `fresh`.
  */
-export function mirror({ layers, kvHeads, headDim, slots }: KvShape): GraphFile {
+export function mirror({ layers, kvHeads, headDim, slots }: KvShape, batch: Dim = 1): GraphFile {
 	const graph = new GraphBuilder("mirror");
 	slots.forEach((_, segment) => {
 		for (let layer = 0; layer < layers; layer++)
-			for (const input of cacheInputs(graph, { kvHeads, headDim }, segment, layer))
+			for (const input of cacheInputs(graph, { kvHeads, headDim }, segment, layer, batch))
 				graph.output(input, seen(input.name));
 	});
-	const rows = graph.input("rows", "float32", [1, layers * 2 * kvHeads, "tokens", headDim]);
+	const rows = graph.input("rows", "float32", [batch, layers * 2 * kvHeads, "tokens", headDim]);
 	graph.output(rows, kvNames.fresh);
 	return graph.build();
 }
 
-/** One layer's keys [1, kvHeads, 1, headDim, slots] and values [1, kvHeads, 1, slots, headDim] of one segment, as inputs. */
+/** One layer's keys [batch, kvHeads, 1, headDim, slots] and values [batch, kvHeads, 1, slots, headDim] of a segment. */
 export function cacheInputs(
 	graph: GraphBuilder,
 	{ kvHeads, headDim }: Pick<KvShape, "kvHeads" | "headDim">,
 	segment: number,
 	layer: number,
+	batch: Dim = 1,
 ): [key: Value<"float32">, value: Value<"float32">] {
 	const slots = `slots.${segment}`;
 	return [
-		graph.input(kvNames.key(segment, layer), "float32", [1, kvHeads, 1, headDim, slots]),
-		graph.input(kvNames.value(segment, layer), "float32", [1, kvHeads, 1, slots, headDim]),
+		graph.input(kvNames.key(segment, layer), "float32", [batch, kvHeads, 1, headDim, slots]),
+		graph.input(kvNames.value(segment, layer), "float32", [batch, kvHeads, 1, slots, headDim]),
 	];
 }
 

@@ -1,4 +1,5 @@
 import { attentionCases } from "./attention-case.ts";
+import { bankCases } from "./bank-cases.ts";
 import type { ConformanceCase } from "./conformance-case.ts";
 import { graphCases } from "./graph-cases.ts";
 import { lifetimeCases } from "./lifetime-cases.ts";
@@ -12,5 +13,6 @@ export const conformance: readonly ConformanceCase[] = [
 	...graphCases,
 	...storeCases,
 	...attentionCases,
+	...bankCases,
 	...lifetimeCases,
 ];
