@@ -48,6 +48,15 @@ describe("masks", () => {
 		expect(Math.exp(Math.fround(MASKED + 1e4))).toBe(0);
 	});
 
+	test("K24: a row may be longer than the view; what is beyond is masked", () => {
+		const plan = planAfter([rolling(3)], 3, 2);
+		const view = plan.segments[0] as Plan["segments"][number];
+		const out = new Float32Array(2 * 5).fill(7);
+		segmentMask(view, out, { slots: 5 });
+		expect(rows(out, 2)).toEqual(["###..", ".##.."]);
+		expect(() => segmentMask(view, out, { slots: 2 })).toThrow(/slots: expected an integer from 3/);
+	});
+
 	test("K24: the ring's oldest slots go out of sight row by row", () => {
 		const plan = planAfter([sink(1), rolling(4)], 7, 6);
 		expect(ofSegment(plan, 0)).toEqual(new Array(6).fill("#"));

@@ -19,25 +19,29 @@ export interface MaskOptions {
 	 * is below it. An integer ≥ 1. Defaults to none.
 	 */
 	readonly window?: number;
+	/** Of `segmentMask`: slots of a row of `out`, at least the view's. Those beyond are masked. Defaults to the view's. */
+	readonly slots?: number;
 }
 
 /**
  * Fills the mask between a chunk's queries and one segment's slots.
  *
- * @param out [read, slots] float32, overwritten; throws when its length differs.
+ * @param out [read, options.slots] float32, overwritten; throws when its length differs.
  */
 export function segmentMask(view: SegmentView, out: Float32Array, options?: MaskOptions): void {
 	const { slots, origin, visibleFrom, queryPositions } = view;
 	const { end } = view.cached;
 	const read = visibleFrom.length;
 	const window = windowOf(options);
-	checkLength("segmentMask", out, read, slots);
+	const columns = options?.slots ?? slots;
+	integer("slots", columns, slots, Number.MAX_SAFE_INTEGER, "A row holds at least the view's slots.");
+	checkLength("segmentMask", out, read, columns);
 	out.fill(MASKED);
 	for (let i = 0; i < read; i++) {
 		const nearest = (queryPositions[i] as number) - origin - window + 1;
 		const from = Math.max(visibleFrom[i] as number, nearest);
 		if (from >= end) continue;
-		const row = i * slots;
+		const row = i * columns;
 		const first = from % slots;
 		const beyond = first + end - from - slots;
 		out.fill(0, row + first, row + slots + Math.min(beyond, 0));

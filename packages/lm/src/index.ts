@@ -4,6 +4,8 @@ export { loadModel } from "./load-model.ts";
 export { loadTokenizer } from "./load-tokenizer.ts";
 export type {
 	AppendOptions,
+	Batch,
+	BatchOptions,
 	FinishReason,
 	GeneratedToken,
 	GenerateOptions,

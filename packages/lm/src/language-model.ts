@@ -1,11 +1,14 @@
 /** A model in use: the implementation of `Model`. */
-import { formatPolicy, type Policy, parsePolicy, sink } from "@tok/kv-cache";
+import { formatPolicy, type Policy, type Positions, parsePolicy, sink } from "@tok/kv-cache";
 import type { Runtime } from "@tok/runtime";
 import { TokError } from "@tok/runtime";
 import { cacheBytesPerEntry, policyEntries } from "./decoder/cache-cost.ts";
 import { DecoderEngine } from "./decoder/decoder-engine.ts";
 import { checkIds, DecoderState } from "./decoder/decoder-state.ts";
+import { StepBatch } from "./decoder/step-batch.ts";
 import type {
+	Batch,
+	BatchOptions,
 	LikelihoodOptions,
 	Model,
 	ModelInfo,
@@ -19,6 +22,7 @@ import type { OpenDecoder } from "./open-decoder.ts";
 import type { ModelText } from "./open-model.ts";
 import { logSoftmaxAt } from "./sampling/logprobs.ts";
 import { DecoderSession } from "./session/session.ts";
+import { SessionBatch } from "./session/session-batch.ts";
 import { openSession } from "./session/session-file.ts";
 import type { SessionModel } from "./session/session-model.ts";
 import type { ChatTemplate } from "./text/chat-template.ts";
@@ -40,6 +44,7 @@ export class LanguageModel implements Model, SessionModel {
 	readonly chatTemplate: ChatTemplate | undefined;
 	readonly engine: DecoderEngine;
 	readonly sessions: Set<Session> = new Set();
+	readonly #batches = new Set<Batch>();
 	readonly #decoder: OpenDecoder;
 	#fingerprint: string | undefined;
 
@@ -71,12 +76,31 @@ export class LanguageModel implements Model, SessionModel {
 		await this.engine.graph(graphSegments(policy));
 	}
 
-	createSession({ policy, positions = "in-cache", pin, chunk = CHUNK }: SessionOptions): Session {
+	createSession(options: SessionOptions): Session {
+		return this.#open(options, (policy, positions) => DecoderState.create(this.engine, policy, positions));
+	}
+
+	createBatch({ policy, size }: BatchOptions): Batch {
+		this.engine.checkOpen();
+		const steps = new StepBatch(this.engine, policy, size);
+		const batch = new SessionBatch(steps, (of, options) =>
+			this.#open(options, (own, positions) =>
+				DecoderState.inBatch(this.engine, own, positions, of.take(own)),
+			),
+		);
+		this.#batches.add(batch);
+		return batch;
+	}
+
+	#open(
+		{ policy, positions = "in-cache", pin, chunk = CHUNK }: SessionOptions,
+		createState: (policy: Policy, positions: Positions) => DecoderState,
+	): Session {
 		this.engine.checkOpen();
 		checkChunk(chunk);
 		const pinned = typeof pin === "string" ? this.tokenizer.encode(pin) : (pin ?? []);
 		checkIds(pinned, this.info.vocabularySize);
-		const state = DecoderState.create(this.engine, withPinned(policy, pinned.length), positions);
+		const state = createState(withPinned(policy, pinned.length), positions);
 		return new DecoderSession(this, state, chunk, { pending: pinned, logits: undefined, random: undefined });
 	}
 
@@ -153,6 +177,7 @@ export class LanguageModel implements Model, SessionModel {
 	}
 
 	async dispose(): Promise<void> {
+		for (const batch of this.#batches) batch.dispose();
 		for (const session of [...this.sessions]) session.dispose();
 		await this.engine.dispose();
 		this.#decoder.file.close();

@@ -63,6 +63,11 @@ export interface Model {
 	 */
 	prepare(policy: Policy): Promise<void>;
 	createSession(options: SessionOptions): Session;
+	/**
+	 * Room for sessions whose steps are computed together. What they generate is what they would alone, up to float32
+	 * rounding; together they take little longer than one. Throws for a policy without a bound.
+	 */
+	createBatch(options: BatchOptions): Batch;
 	/** Continues a saved session. Rejects another model's, another policy's, a cut and an altered file. */
 	restoreSession(path: string, options?: RestoreOptions): Promise<Session>;
 	/** −ln p of ids[1], ids[2], … given what the policy shows of the tokens before each (nats). */
@@ -84,6 +89,28 @@ export interface SessionOptions {
 	readonly pin?: string | readonly number[];
 	/** Most tokens that one graph call reads. Defaults to 128. */
 	readonly chunk?: number;
+}
+
+export interface BatchOptions {
+	/** The largest cache of a session. */
+	readonly policy: Policy;
+	/** Most sessions that are open at a time, an integer ≥ 1. Their caches are allocated at once. */
+	readonly size: number;
+}
+
+export interface Batch {
+	readonly policy: Policy;
+	readonly size: number;
+	/** Sessions that are open now. */
+	readonly open: number;
+	/**
+	 * A session in a free place. `policy` defaults to the batch's; another has as many segments, none of them larger.
+	 * Throws when no place is free: dispose a session first.
+	 */
+	createSession(options?: Partial<SessionOptions>): Session;
+	/** Disposes its sessions too. Twice is fine. */
+	dispose(): void;
+	[Symbol.dispose](): void;
 }
 
 export interface RestoreOptions {

@@ -53,6 +53,9 @@ export function fakeModel(): FakeModel {
 		chatTemplate,
 		cacheBytes: () => 0,
 		prepare: async () => undefined,
+		createBatch: () => {
+			throw new Error("the command creates no batches");
+		},
 		createSession(options) {
 			sessions.push(options);
 			const session = createFakeSession(stream, options.policy);

@@ -12,11 +12,13 @@ import {
 	type Positions,
 	restoreCache,
 } from "@tok/kv-cache";
+import type { RopeFrequencies } from "@tok/rope";
 import { type KvStore, TokError } from "@tok/runtime";
 import { cacheBytesPerEntry, policyEntries } from "./cache-cost.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import { LOGITS } from "./decoder-inputs.ts";
-import { StepFeeds } from "./step-feeds.ts";
+import type { BatchPlace } from "./step-batch.ts";
+import { StepFeeds, type StepRow } from "./step-feeds.ts";
 
 /**
  * Tokens that are remembered at the least, for whoever looks back on them (a repetition penalty does). Where a policy
@@ -39,22 +41,42 @@ export class DecoderState {
 	readonly store: KvStore;
 	readonly #engine: DecoderEngine;
 	readonly #feeds: StepFeeds;
+	readonly #ropes: readonly RopeFrequencies[];
+	/** Where single tokens are read together with other sessions'; undefined for a session on its own. */
+	readonly #place: BatchPlace | undefined;
 	/** The last tokens of the stream, `#tailLimit` of them and at times some more. */
 	#tail: number[];
 	readonly #tailLimit: number;
 
-	private constructor(engine: DecoderEngine, cache: KvCache, store: KvStore, tail: readonly number[]) {
+	private constructor(
+		engine: DecoderEngine,
+		cache: KvCache,
+		{ store, place, tail = [] }: { store: KvStore; place?: BatchPlace; tail?: readonly number[] },
+	) {
 		this.#engine = engine;
 		this.cache = cache;
 		this.store = store;
+		this.#place = place;
 		this.#tail = [...tail];
 		this.#tailLimit = tailLimit(cache.policy);
-		this.#feeds = new StepFeeds(engine.config, engine.frequencies(cache.policy, cache.positions));
+		this.#feeds = new StepFeeds(engine.config);
+		this.#ropes = engine.frequencies(cache.policy, cache.positions);
 	}
 
 	static create(engine: DecoderEngine, policy: Policy, positions: Positions): DecoderState {
 		const cache = createCache(policy, { positions });
-		return new DecoderState(engine, cache, createStore(engine, cache), []);
+		return new DecoderState(engine, cache, { store: createStore(engine, cache) });
+	}
+
+	/** In a place of a batch, which its store frees when the state is disposed. */
+	static inBatch(
+		engine: DecoderEngine,
+		policy: Policy,
+		positions: Positions,
+		place: BatchPlace,
+	): DecoderState {
+		const cache = createCache(policy, { positions });
+		return new DecoderState(engine, cache, { store: place.store, place });
 	}
 
 	/** Continues from a snapshot; the store is empty until it is loaded. */
@@ -65,7 +87,7 @@ export class DecoderState {
 		tail: readonly number[],
 	): DecoderState {
 		const cache = restoreCache(policy, snapshot);
-		return new DecoderState(engine, cache, createStore(engine, cache), tail);
+		return new DecoderState(engine, cache, { store: createStore(engine, cache), tail });
 	}
 
 	/** The last tokens of the stream: at least `LEAST_TAIL`, and as many as the policy can need again. */
@@ -73,8 +95,9 @@ export class DecoderState {
 		return this.#tail.slice(-this.#tailLimit);
 	}
 
+	/** On its own, whether this one is in a batch or not. */
 	fork(): DecoderState {
-		return new DecoderState(this.#engine, this.cache.fork(), this.store.fork(), this.#tail);
+		return new DecoderState(this.#engine, this.cache.fork(), { store: this.store.fork(), tail: this.#tail });
 	}
 
 	/** Forgets the last `count` tokens. Throws when the policy has not retained them. */
@@ -112,14 +135,27 @@ export class DecoderState {
 		this.store.dispose();
 	}
 
-	async #run(plan: Plan, fed: readonly number[], scored: Scored): Promise<Float32Array> {
+	async #run(plan: Plan, ids: readonly number[], scored: Scored): Promise<Float32Array> {
 		const { store } = this;
+		const row = { plan, ids, ropes: this.#ropes };
+		const logits =
+			this.#place !== undefined && plan.read === 1
+				? await this.#place.step(row, scored !== "none")
+				: await this.#runAlone(row, scored);
+		if (plan.writes.length > 0) await store.write(plan.writes);
+		return logits;
+	}
+
+	async #runAlone(row: StepRow, scored: Scored): Promise<Float32Array> {
+		const { store } = this;
+		const { plan } = row;
 		plan.segments.forEach(({ slots }, segment) => {
 			if (slots > (store.shape.slots[segment] as number)) store.grow(segment, slots);
 		});
 		const graph = await this.#engine.graph(plan.segments.length);
-		const outputs = await graph.run(this.#feeds.of(plan, fed, logitRows(plan, scored)), { store });
-		if (plan.writes.length > 0) await store.write(plan.writes);
+		// A store disposed meanwhile has none; the run says so.
+		const slots = plan.segments.map((view, segment) => store.shape.slots[segment] ?? view.slots);
+		const outputs = await graph.run(this.#feeds.of([row], slots, logitRows(plan, scored)), { store });
 		return outputs[LOGITS]?.data as Float32Array;
 	}
 

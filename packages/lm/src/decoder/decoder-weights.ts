@@ -206,7 +206,11 @@ export class DecoderWeights {
 
 	#blocks(label: string, parts: Parts, columns: number, terms: 1 | 2, scaled: ScaledRows): LinearWeight {
 		const matrices = this.#matrices(parts, columns);
-		const { blockSize, codes, scales, rows, blocks } = quantizeMatrices(this.#stored.file, matrices, this.#memory);
+		const { blockSize, codes, scales, rows, blocks } = quantizeMatrices(
+			this.#stored.file,
+			matrices,
+			this.#memory,
+		);
 		scaleRows(scales, blocks, scaled);
 		return {
 			kind: "blocks",

@@ -1,61 +1,106 @@
 /**
- * Turns a plan into what the decoder's graph reads: ids, cosines and sines per frame, masks per window.
- * Buffers are kept from step to step, so that decoding allocates nothing that grows with the window.
+ * Turns plans into what the decoder's graph reads: ids, cosines and sines per frame, masks per window, a row of the
+ * batch for each plan. Buffers are kept from step to step, so that decoding allocates nothing that grows with the
+ * window.
  */
-import { freshMask, type MaskOptions, type Plan, segmentMask } from "@tok/kv-cache";
+import { freshMask, MASKED, type Plan, segmentMask } from "@tok/kv-cache";
 import { type RopeFrequencies, ropeAngles } from "@tok/rope";
 import type { Tensor } from "@tok/runtime";
 import type { DecoderConfig } from "./decoder-config.ts";
-import { decoderInputs } from "./decoder-inputs.ts";
+import { decoderInputs, frameCount } from "./decoder-inputs.ts";
+
+/** One session's row of a batch. All rows of a batch read equally many tokens. */
+export interface StepRow {
+	readonly plan: Plan;
+	/** The plan's `read` tokens. */
+	readonly ids: readonly number[];
+	/** Of `config.ropes`, as long a context as the session's in mind. */
+	readonly ropes: readonly RopeFrequencies[];
+}
 
 export class StepFeeds {
-	readonly #ropes: readonly (RopeFrequencies | undefined)[];
+	/** Indices of the rotations that layers use. */
+	readonly #ropes: readonly number[];
 	readonly #windows: readonly (number | undefined)[];
 	readonly #scratch = new Map<string, Float32Array>();
 
-	/** `ropes` are the frequencies of `config.ropes`, as long a context as the session's in mind. */
-	constructor(config: DecoderConfig, ropes: readonly RopeFrequencies[]) {
-		const used = new Set(config.layers.map(({ rope }) => rope));
-		this.#ropes = ropes.map((frequencies, rope) => (used.has(rope) ? frequencies : undefined));
+	constructor(config: DecoderConfig) {
+		this.#ropes = [...new Set(config.layers.flatMap(({ rope }) => rope ?? []))];
 		this.#windows = [...new Set(config.layers.map(({ window }) => window))];
 	}
 
 	/**
-	 * The feeds of one step: `ids` are the plan's `read` tokens, `logitRows` those whose logits are wanted.
-	 * They hold until the next call.
+	 * The feeds of one step; they hold until the next call. `slots` are those of the buffers, per segment. A row that
+	 * is undefined is computed with the others and means nothing: it sees itself alone.
+	 *
+	 * @param logitRows The tokens, counted through the batch, whose logits are wanted.
 	 */
-	of(plan: Plan, ids: readonly number[], logitRows: readonly number[]): Record<string, Tensor> {
-		const { read } = plan;
+	of(
+		rows: readonly (StepRow | undefined)[],
+		slots: readonly number[],
+		logitRows: readonly number[],
+	): Record<string, Tensor> {
+		const tokens = rows.find((row) => row !== undefined)?.plan.read ?? 1;
+		const dims = [rows.length, tokens];
+		const ids = rows.flatMap((row) => row?.ids ?? new Array<number>(tokens).fill(0));
 		const feeds: Record<string, Tensor> = {
-			[decoderInputs.ids]: integers([1, read], ids),
+			[decoderInputs.ids]: integers(dims, ids),
 			[decoderInputs.logitRows]: integers([logitRows.length], logitRows),
 		};
-		if (this.#ropes.some((rope) => rope !== undefined))
-			feeds[decoderInputs.angleRows] = integers([1, read], Array.from(ids.keys()));
-		this.#ropes.forEach((frequencies, rope) => {
-			if (frequencies === undefined) return;
-			const { length } = frequencies.inverseFrequencies;
-			framePositions(plan).forEach((positions, frame) => {
-				const cos = this.#floats(decoderInputs.cos(rope, frame), [read, length]);
-				const sin = this.#floats(decoderInputs.sin(rope, frame), [read, length]);
-				ropeAngles(frequencies, positions, { cos: cos.data, sin: sin.data });
-				feeds[decoderInputs.cos(rope, frame)] = cos;
-				feeds[decoderInputs.sin(rope, frame)] = sin;
+		if (this.#ropes.length > 0) feeds[decoderInputs.angleRows] = integers(dims, [...ids.keys()]);
+		for (const rope of this.#ropes)
+			this.#angles(feeds, rows, rope, { tokens, frames: frameCount(slots.length) });
+		for (const window of this.#windows) this.#masks(feeds, rows, slots, { tokens, window });
+		return feeds;
+	}
+
+	#angles(
+		feeds: Record<string, Tensor>,
+		rows: readonly (StepRow | undefined)[],
+		rope: number,
+		{ tokens, frames }: { readonly tokens: number; readonly frames: number },
+	): void {
+		const width = rows.find((row) => row !== undefined)?.ropes[rope]?.inverseFrequencies.length ?? 0;
+		for (let frame = 0; frame < frames; frame++) {
+			const cos = this.#floats(decoderInputs.cos(rope, frame), [rows.length * tokens, width]);
+			const sin = this.#floats(decoderInputs.sin(rope, frame), [rows.length * tokens, width]);
+			rows.forEach((row, i) => {
+				const part = (data: Float32Array): Float32Array =>
+					data.subarray(i * tokens * width, (i + 1) * tokens * width);
+				if (row === undefined) {
+					part(cos.data).fill(1);
+					part(sin.data).fill(0);
+				} else {
+					const frequencies = row.ropes[rope] as RopeFrequencies;
+					const angles = { cos: part(cos.data), sin: part(sin.data) };
+					ropeAngles(frequencies, framePositions(row.plan, frame), angles);
+				}
 			});
-		});
-		for (const window of this.#windows) {
-			const options: MaskOptions = window === undefined ? {} : { window };
-			plan.segments.forEach((view, part) => {
-				const mask = this.#floats(decoderInputs.mask(window, part), [1, 1, 1, read, view.slots]);
-				segmentMask(view, mask.data, options);
-				feeds[decoderInputs.mask(window, part)] = mask;
+			feeds[decoderInputs.cos(rope, frame)] = cos;
+			feeds[decoderInputs.sin(rope, frame)] = sin;
+		}
+	}
+
+	#masks(
+		feeds: Record<string, Tensor>,
+		rows: readonly (StepRow | undefined)[],
+		slots: readonly number[],
+		{ tokens, window }: { readonly tokens: number; readonly window: number | undefined },
+	): void {
+		const own = window === undefined ? {} : { window };
+		for (let part = 0; part <= slots.length; part++) {
+			const columns = slots[part] ?? tokens;
+			const name = decoderInputs.mask(window, part);
+			const mask = this.#floats(name, [rows.length, 1, 1, tokens, columns]);
+			rows.forEach((row, i) => {
+				const out = mask.data.subarray(i * tokens * columns, (i + 1) * tokens * columns);
+				const view = row?.plan.segments[part];
+				if (row === undefined) out.fill(part < slots.length ? MASKED : 0);
+				else if (view === undefined) freshMask(row.plan, out, own);
+				else segmentMask(view, out, { ...own, slots: columns });
 			});
-			const name = decoderInputs.mask(window, plan.segments.length);
-			const mask = this.#floats(name, [1, 1, 1, read, read]);
-			freshMask(plan, mask.data, options);
 			feeds[name] = mask;
 		}
-		return feeds;
 	}
 
 	#floats(name: string, dims: readonly number[]): Tensor<"float32"> {
@@ -69,9 +114,9 @@ export class StepFeeds {
 	}
 }
 
-/** Query positions of every frame; the last is that of the fresh keys. See `frameCount`. */
-function framePositions({ segments, fresh }: Plan): readonly Float64Array[] {
-	return [...segments.slice(0, -1).map(({ queryPositions }) => queryPositions), fresh.positions];
+/** Query positions of a frame; the last is that of the fresh keys. See `frameCount`. */
+function framePositions({ segments, fresh }: Plan, frame: number): Float64Array {
+	return segments.slice(0, -1)[frame]?.queryPositions ?? fresh.positions;
 }
 
 function integers(dims: readonly number[], values: readonly number[]): Tensor<"int64"> {
