@@ -33,7 +33,22 @@ export function speedCases(ids: readonly number[], steps: number): SpeedCase[] {
 			return (steps / times.reduce((sum, time) => sum + time, 0)) * 1000;
 		},
 	});
-	return [prefill(256), prefill(1024), decode(256), decode(1024)];
+	const together = (streams: number): SpeedCase => ({
+		name: `${streams} streams at once, windows of 256 full, total`,
+		unit: "tokens/s",
+		better: "higher",
+		run: async (engine) => {
+			const each = Math.max(8, Math.round(steps / 2));
+			const milliseconds = await engine.ask("decodeTogether", {
+				ids: [...ids],
+				window: 256,
+				streams,
+				steps: each,
+			});
+			return ((streams * each) / milliseconds) * 1000;
+		},
+	});
+	return [prefill(256), prefill(1024), decode(256), decode(1024), together(8), together(32)];
 }
 
 export const startCases = {

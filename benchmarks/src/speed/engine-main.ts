@@ -24,5 +24,6 @@ async function answer(request: Request): Promise<unknown> {
 	if (request.kind === "prefill") return engine.prefill(request.body.ids, request.body.window);
 	if (request.kind === "decode")
 		return engine.decode(request.body.ids, request.body.window, request.body.steps);
+	if (request.kind === "decodeTogether") return engine.decodeTogether(request.body.ids, request.body);
 	return { resident: process.memoryUsage.rss(), peak: process.resourceUsage().maxRSS * 1024 };
 }

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import type { EngineName, EngineOptions } from "./engine.ts";
+import type { EngineName, EngineOptions, TogetherOptions } from "./engine.ts";
 
 export interface Memory {
 	/** Bytes resident now. */
@@ -18,6 +18,7 @@ export interface Requests {
 	description: { request: null; answer: string };
 	prefill: { request: { ids: number[]; window: number }; answer: number };
 	decode: { request: { ids: number[]; window: number; steps: number }; answer: number[] };
+	decodeTogether: { request: { ids: number[] } & TogetherOptions; answer: number };
 	memory: { request: null; answer: Memory };
 }
 

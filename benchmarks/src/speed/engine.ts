@@ -18,7 +18,18 @@ export interface Engine {
 	prefill(ids: readonly number[], window: number): Promise<number>;
 	/** Milliseconds of each of `steps` tokens generated while `window` entries are cached. */
 	decode(ids: readonly number[], window: number, steps: number): Promise<number[]>;
+	/**
+	 * Milliseconds of `steps` tokens in each of `streams` streams at once, while `window` entries are cached in each. The
+	 * streams' texts differ.
+	 */
+	decodeTogether(ids: readonly number[], options: TogetherOptions): Promise<number>;
 	dispose(): Promise<void>;
+}
+
+export interface TogetherOptions {
+	readonly window: number;
+	readonly streams: number;
+	readonly steps: number;
 }
 
 export const engineNames = ["tok", "node-llama-cpp"] as const;

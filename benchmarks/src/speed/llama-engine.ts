@@ -67,6 +67,36 @@ export async function openLlama({ path, threads }: EngineOptions): Promise<Engin
 			}
 			return times.slice(WARM_UP);
 		},
+		/** One context with a sequence for each stream, which it batches by itself. */
+		async decodeTogether(ids, { window, streams, steps }) {
+			const context = await model.createContext({
+				contextSize: window + 1,
+				batchSize: BATCH,
+				sequences: streams,
+				threads,
+				flashAttention: true,
+			});
+			try {
+				const prompt = window - steps - WARM_UP - 1;
+				const evaluations = Array.from({ length: streams }, (_, i) =>
+					context.getSequence().evaluate(ids.slice(i, i + prompt) as Token[], greedy),
+				);
+				const generate = (count: number): Promise<unknown> =>
+					Promise.all(
+						evaluations.map(async (evaluation) => {
+							for (let i = 0; i < count; i++) await evaluation.next();
+						}),
+					);
+				await generate(WARM_UP);
+				const begun = performance.now();
+				await generate(steps);
+				const milliseconds = performance.now() - begun;
+				for (const evaluation of evaluations) await evaluation.return();
+				return milliseconds;
+			} finally {
+				await context.dispose();
+			}
+		},
 		async dispose() {
 			await llama.dispose();
 		},

@@ -33,6 +33,22 @@ export async function openTok({ model: name, threads }: EngineOptions): Promise<
 			}
 			return times.slice(WARM_UP);
 		},
+		async decodeTogether(ids, { window, streams, steps }) {
+			const policy = [sink(SINKS), rolling(window - SINKS)];
+			using batch = model.createBatch({ policy, size: streams });
+			const sessions = Array.from({ length: streams }, () => batch.createSession());
+			for (const [i, session] of sessions.entries()) await session.append(ids.slice(i, i + window));
+			const generate = (maxTokens: number): Promise<unknown> =>
+				Promise.all(
+					sessions.map(async (session) => {
+						for await (const _ of session.generate({ ...greedy, maxTokens }));
+					}),
+				);
+			await generate(WARM_UP);
+			const begun = performance.now();
+			await generate(steps);
+			return performance.now() - begun;
+		},
 		async dispose() {
 			await model.dispose();
 			await runtime.dispose();

@@ -4,7 +4,16 @@
  */
 import type { Readable } from "node:stream";
 import type { Policy } from "@tok/kv-cache";
-import type { LoadModelOptions, Model, ModelReport, ResolvedModel, ResolveOptions, Tokenizer } from "@tok/lm";
+import type {
+	LoadModelOptions,
+	Model,
+	ModelReport,
+	QuantizeOptions,
+	QuantizeReport,
+	ResolvedModel,
+	ResolveOptions,
+	Tokenizer,
+} from "@tok/lm";
 
 export interface Output extends NodeJS.WritableStream {
 	readonly isTTY?: boolean;
@@ -34,6 +43,7 @@ export interface Services {
 	/** `model.prepare`. */
 	prepare(model: Model, policy: Policy): Promise<void>;
 	loadTokenizer(name: string, options: ResolveOptions): Promise<Tokenizer>;
+	quantizeModel(name: string, options: QuantizeOptions): Promise<QuantizeReport>;
 	inspectModel(name: string, options: ResolveOptions & { readonly policy?: Policy }): Promise<ModelReport>;
 }
 

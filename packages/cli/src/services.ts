@@ -16,6 +16,10 @@ export function services(guard: InterruptGuard): Services {
 			const { inspectModel } = await import("@tok/lm");
 			return inspectModel(name, options);
 		},
+		async quantizeModel(name, options) {
+			const { quantizeModel } = await import("@tok/lm");
+			return quantizeModel(name, options);
+		},
 		async createRuntime(options) {
 			const { cpu } = await import("@tok/runtime-cpu");
 			return cpu(options);

@@ -11,6 +11,8 @@ test("the exported names", () => {
 		  "knownModels",
 		  "loadModel",
 		  "loadTokenizer",
+		  "quantizeModel",
+		  "quantizeTypes",
 		  "resolveModel",
 		]
 	`);

@@ -21,6 +21,13 @@ export type {
 	SessionOptions,
 	SessionStats,
 } from "./model.ts";
+export {
+	type QuantizeOptions,
+	type QuantizeReport,
+	type QuantizeType,
+	quantizeModel,
+	quantizeTypes,
+} from "./quantize-model.ts";
 export { cacheFolder } from "./resolve/cache-folder.ts";
 export { type KnownModel, knownModels } from "./resolve/known-models.ts";
 export type { ModelFormat } from "./resolve/local-model.ts";

@@ -59,6 +59,10 @@ function fakeServices(model: FakeModel, loaded: string[]): Services {
 			loaded.push(name);
 			return fakeTokenizer();
 		},
+		async quantizeModel(name, options) {
+			const { quantizeModel } = await import("@tok/lm");
+			return quantizeModel(name, options);
+		},
 		async inspectModel(name, options) {
 			const { inspectModel } = await import("@tok/lm");
 			return inspectModel(name, options);

@@ -13,7 +13,7 @@ import {
 	valueTypes,
 } from "./gguf-values.ts";
 import { concatenate, contentBytes, measure, type TensorContent } from "./tensor-content.ts";
-import { writeAside } from "./write-aside.ts";
+import { writeAside, writeAsideStepwise } from "./write-aside.ts";
 
 /** The least and the largest value of the integer types. The float types hold any number, rounded. */
 const ranges: Readonly<Partial<Record<GgufScalarType, readonly [number | bigint, number | bigint]>>> = {
@@ -34,12 +34,30 @@ export function writeGguf(path: string, content: GgufContent): void {
 	writeAside(path, encode(content));
 }
 
+export interface StepwiseOptions {
+	readonly signal?: AbortSignal | undefined;
+	/** Called after each tensor, with its index and its bytes. */
+	readonly onTensor?: (index: number, bytes: number) => void;
+}
+
+/** As `writeGguf`, letting other work through between tensors. Rejects with the signal's reason, leaving nothing. */
+export async function writeGgufStepwise(
+	path: string,
+	content: GgufContent,
+	{ signal, onTensor }: StepwiseOptions = {},
+): Promise<void> {
+	await writeAsideStepwise(path, encode(content, onTensor), signal);
+}
+
 /** The same bytes in memory. */
 export function encodeGguf(content: GgufContent): Uint8Array<ArrayBuffer> {
 	return concatenate(encode(content));
 }
 
-function* encode({ values, tensors }: GgufContent): Generator<Uint8Array> {
+function* encode(
+	{ values, tensors }: GgufContent,
+	onTensor?: StepwiseOptions["onTensor"],
+): Generator<Uint8Array> {
 	const sizes = measure(tensors);
 	const alignment = alignmentOf(values);
 	const header = new ByteWriter();
@@ -64,6 +82,7 @@ function* encode({ values, tensors }: GgufContent): Generator<Uint8Array> {
 		const data = contentBytes(tensor, sizes[index] as number);
 		yield data;
 		yield new Uint8Array(padded(data.length, alignment) - data.length);
+		onTensor?.(index, data.length);
 	}
 }
 

@@ -62,7 +62,8 @@ type Continuation = Awaited<ReturnType<typeof continuation>>;
 
 function expectSame(got: Continuation, expected: Continuation): void {
 	expect(got.map(({ id }) => id)).toEqual(expected.map(({ id }) => id));
-	got.forEach(({ logprob }, i) => expect(logprob).toBeCloseTo(expected[i]?.logprob as number, 4));
+	for (const [i, { logprob }] of got.entries())
+		expect(logprob).toBeCloseTo(expected[i]?.logprob as number, 4);
 }
 
 describe("sessions of a batch", () => {
@@ -84,7 +85,7 @@ describe("sessions of a batch", () => {
 		const together = await Promise.all(
 			options.map((each, i) => continuation(batch.createSession(each), texts[i] as string)),
 		);
-		together.forEach((got, i) => expectSame(got, alone[i] as Continuation));
+		for (const [i, got] of together.entries()) expectSame(got, alone[i] as Continuation);
 		expect(runs.filter(({ rows }) => rows === 4).length).toBeGreaterThanOrEqual(35);
 	});
 
