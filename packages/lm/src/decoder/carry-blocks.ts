@@ -16,7 +16,8 @@ export interface CarriedBlocks {
 /** The scale for weights between `least` and `most` on a lattice with this step. */
 export type BlockScale = (least: number, most: number, step: number) => number;
 
-type Carry = (bytes: Uint8Array, target: CarriedBlocks, blockScale: BlockScale) => void;
+/** Whole blocks from their bytes. */
+export type Carry = (bytes: Uint8Array, target: CarriedBlocks, blockScale: BlockScale) => void;
 
 /** By type; a type without one goes through its weights. */
 export const carriers: Readonly<Partial<Record<string, Carry>>> = {

@@ -7,6 +7,7 @@ import { type KnownTensorType, tensorTypes } from "../formats/dequantize/tensor-
 import { writeGguf } from "../formats/gguf-writer.ts";
 import { openTensorFile } from "../formats/open-tensor-file.ts";
 import { Random } from "../sampling/random.ts";
+import { carriers } from "./carry-blocks.ts";
 import { quantizeMatrices } from "./quantize-blocks.ts";
 import { WeightMemory } from "./weight-memory.ts";
 
@@ -35,7 +36,7 @@ interface Stored {
 }
 
 /** Matrices of equal width, written to a GGUF file and quantised from there; back as float32, with their bytes. */
-function carriedOver(columns: number, rows: number, stored: readonly Stored[]) {
+function carriedOver(columns: number, rows: number, stored: readonly Stored[], carry = carriers) {
 	const path = join(folder, "matrix.gguf");
 	const tensors = stored.map(({ type, bytes }, i) => ({
 		name: `${i}`,
@@ -46,7 +47,7 @@ function carriedOver(columns: number, rows: number, stored: readonly Stored[]) {
 	writeGguf(path, { values: new Map(), tensors });
 	using file = openTensorFile(path);
 	const matrices = [...file.tensors.values()].map((info) => ({ info, rows, columns }));
-	const { codes, scales, blockSize, ...size } = quantizeMatrices(file, matrices, new WeightMemory());
+	const { codes, scales, blockSize, ...size } = quantizeMatrices(file, matrices, new WeightMemory(), carry);
 	const blocks = Math.ceil(columns / blockSize);
 	expect(size).toEqual({ rows: rows * stored.length, blocks });
 	const values = Float32Array.from({ length: size.rows * columns }, (_, i) => {
@@ -94,6 +95,29 @@ describe("gguf-py's blocks", () => {
 	test.each(["Q4_1", "Q5_1", "Q2_K", "Q4_K", "Q5_K"] as const)(
 		"%s: zero is off the lattice, and no weight is off by more than plain rounding may be",
 		(type) => expect(goldenError(type)).toBeLessThanOrEqual(ROUNDED),
+	);
+
+	test.each(["Q4_0", "Q4_1", "Q8_0"] as const)(
+		"%s: straight from the bytes as through the weights",
+		(type) => {
+			const { shape, bytes, float32 } = golden.get(type) as Case;
+			const stored = [{ type, bytes: Buffer.from(bytes, "base64") }];
+			const weights = new Float32Array(new Uint8Array(Buffer.from(float32, "base64")).buffer);
+			const straight = carriedOver(shape[1], shape[0], stored);
+			const plain = carriedOver(shape[1], shape[0], stored, {});
+			let equal = 0;
+			for (const [block, scale] of straight.scales.entries()) {
+				const part = (values: ArrayLike<number>): number[] =>
+					Array.from({ length: 32 }, (_, i) => values[32 * block + i] as number);
+				// Where a block leaves codes at an end unused, its bytes allow for more than its weights need.
+				if (scale !== plain.scales[block]) continue;
+				expect(part(straight.codes)).toEqual(part(plain.codes));
+				equal++;
+			}
+			expect(equal).toBeGreaterThanOrEqual(straight.scales.length * 0.5);
+			const worst = worstError(straight.values, weights, 32);
+			expect(worst).toBeLessThanOrEqual(Math.max(1e-6, worstError(plain.values, weights, 32) * 1.5));
+		},
 	);
 
 	test("Q4_1: a lattice far from zero costs no more than plain rounding on average", () => {

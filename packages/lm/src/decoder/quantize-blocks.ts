@@ -10,7 +10,7 @@
 import { halfAt } from "../formats/dequantize/half.ts";
 import { tensorTypeInfo } from "../formats/dequantize/tensor-types.ts";
 import type { TensorFile, TensorInfo } from "../formats/tensor-file.ts";
-import { carriers } from "./carry-blocks.ts";
+import { type Carry, carriers } from "./carry-blocks.ts";
 import type { WeightMemory } from "./weight-memory.ts";
 import type { StoredMatrix } from "./weights.ts";
 
@@ -31,11 +31,15 @@ export interface QuantizedMatrix {
 	readonly blocks: number;
 }
 
-/** Stacks matrices of equal width and quantises them, into `memory`. */
+/**
+ * Stacks matrices of equal width and quantises them, into `memory`. Types in `carry` go straight from their bytes;
+ * without any, all go through their weights, which is the plain form.
+ */
 export function quantizeMatrices(
 	file: TensorFile,
 	matrices: readonly StoredMatrix[],
 	memory: WeightMemory,
+	carry: typeof carriers = carriers,
 ): QuantizedMatrix {
 	const columns = matrices[0]?.columns ?? 0;
 	const rows = matrices.reduce((sum, matrix) => sum + matrix.rows, 0);
@@ -50,12 +54,26 @@ export function quantizeMatrices(
 			codes: codes.subarray(row * blocks * blockSize, (row + count) * blocks * blockSize),
 			scales: scales.subarray(row * blocks, (row + count) * blocks),
 		};
-		const carry = blockSize === 32 ? carriers[info.type] : undefined;
-		if (carry !== undefined) carry(file.readBytes(info.name), target, blockScale);
+		const straight = blockSize === 32 ? carry[info.type] : undefined;
+		if (straight !== undefined) carryOver(file, info, target, straight);
 		else quantizeRows(file.read(info.name), columns, target, latticeSteps(file, info));
 		row += count;
 	}
 	return { blockSize, codes, scales, rows, blocks };
+}
+
+/** Bytes read at a time: large buffers that come and go leave the process larger than small ones. */
+const PIECE = 2 ** 20;
+
+/** A tensor that is carried over block by block, a piece at a time. */
+function carryOver(file: TensorFile, info: TensorInfo, { codes, scales }: Target, carry: Carry): void {
+	const stride = info.byteLength / scales.length;
+	const most = Math.max(1, Math.floor(PIECE / stride));
+	for (let from = 0; from < scales.length; from += most) {
+		const to = Math.min(from + most, scales.length);
+		const target = { codes: codes.subarray(from * 32, to * 32), scales: scales.subarray(from, to) };
+		carry(file.readBytes(info.name, from * stride, to * stride), target, blockScale);
+	}
 }
 
 /** Where one matrix of the stack goes. */
@@ -181,7 +199,7 @@ function fraction(ratio: number, levels: number, limit: number): number | undefi
 	let best: number | undefined;
 	let least = limit;
 	for (let parts = 1; parts <= LARGEST; parts++) {
-		const offset = Math.round(ratio * parts);
+		const offset = Math.floor(ratio * parts + 0.5);
 		if (offset < -LARGEST || offset + levels * parts > LARGEST) break;
 		const error = Math.abs(ratio - offset / parts);
 		if (error < least) {

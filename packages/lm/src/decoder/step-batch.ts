@@ -123,7 +123,7 @@ export class StepBatch {
 		const outputs = await graph.run(feeds, { places: { bank: this.bank, from, to } });
 		const logits = outputs[LOGITS]?.data as Float32Array; // [wanted, vocabulary]
 		const width = logits.length / Math.max(1, wanted.length);
-		return new Map(wanted.map((place, i) => [place, logits.slice(i * width, (i + 1) * width)]));
+		return new Map(wanted.map((place, i) => [place, logits.subarray(i * width, (i + 1) * width)]));
 	}
 }
 

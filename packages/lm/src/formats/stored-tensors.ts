@@ -35,9 +35,16 @@ export class StoredTensorFile implements TensorFile {
 		this.#sources = sources;
 	}
 
-	readBytes(name: string): Uint8Array<ArrayBuffer> {
+	readBytes(name: string, begin = 0, end?: number): Uint8Array<ArrayBuffer> {
 		const { source, offset, byteLength } = this.#find(name);
-		return source.read(offset, byteLength);
+		const stop = end ?? byteLength;
+		const integers = Number.isInteger(begin) && Number.isInteger(stop);
+		if (!integers || begin < 0 || stop < begin || stop > byteLength)
+			throw new TokError(
+				"lm",
+				`${this.path}: expected bytes within [0, ${byteLength}) of tensor ${quote(name)}, got [${begin}, ${stop})`,
+			);
+		return source.read(offset + begin, stop - begin);
 	}
 
 	read(name: string): Float32Array<ArrayBuffer> {

@@ -23,8 +23,11 @@ export interface TensorFile {
 	readonly metadata: ReadonlyMap<string, MetadataValue>;
 	/** By name, in the order of the file. */
 	readonly tensors: ReadonlyMap<string, TensorInfo>;
-	/** The stored bytes, in a buffer of their own: `new BigInt64Array(bytes.buffer)` views an I64 tensor. */
-	readBytes(name: string): Uint8Array<ArrayBuffer>;
+	/**
+	 * The stored bytes, or the part [begin, end) of them, in a buffer of their own: `new BigInt64Array(bytes.buffer)` views
+	 * an I64 tensor. Throws for a part that does not lie within the tensor.
+	 */
+	readBytes(name: string, begin?: number, end?: number): Uint8Array<ArrayBuffer>;
 	/** All elements as float32, row-major. Throws for a type without a dequantiser. */
 	read(name: string): Float32Array<ArrayBuffer>;
 	/**
