@@ -34,6 +34,8 @@ describe("bad input: exit code 1, one clear message, no model loaded", () => {
 			["generate", "--prompt", "x", "--max-token", "3"],
 			"unknown flag --max-token. Did you mean --max-tokens?",
 		],
+		["a type that is not written", ["quantize", "--type", "q5_0", "--out", "x"], "expected q8_0 or q4_0"],
+		["no file to write", ["quantize", "--type", "q8_0"], "--out is missing"],
 		["negated flag", ["generate", "--prompt", "x", "--no-json"], "unknown flag --no-json"],
 		["short flag", ["generate", "-p", "x"], "unknown flag -p"],
 		["argument too many", ["generate", "--prompt", "two", "words"], 'unexpected argument "words"'],
