@@ -34,11 +34,16 @@ function floats(dims: readonly number[], value: number): Tensor<"float32"> {
 	return { dtype: "float32", dims, data: new Float32Array(length).fill(value) };
 }
 
+/** onnxruntime has files of its own there. */
+function left(): string[] {
+	return readdirSync(folder).filter((name) => name.startsWith("tok-"));
+}
+
 /** Loads the graph, finds the folder empty, and runs it over ones. */
 async function outcome(file: GraphFile): Promise<number[]> {
 	await using runtime = cpu({ threads: 1 });
 	const session = await runtime.loadGraph(file);
-	expect(readdirSync(folder)).toEqual([]);
+	expect(left()).toEqual([]);
 	const { y } = await session.run({ x: floats([1, WIDTH], 1) });
 	return Array.from(y?.data as Float32Array);
 }
@@ -58,7 +63,7 @@ test("a graph that is refused leaves no files either", async () => {
 	await using runtime = cpu({ threads: 1 });
 	const { weights = [] } = graphFile();
 	await expect(runtime.loadGraph({ model: new Uint8Array([1, 2, 3]), weights })).rejects.toThrow(/refusal/);
-	expect(readdirSync(folder)).toEqual([]);
+	expect(left()).toEqual([]);
 });
 
 test("small weights write nothing, and files end with remove", () => {
@@ -66,5 +71,5 @@ test("small weights write nothing, and files end with remove", () => {
 	const files = writeWeights([{ path: "weights/a/w", data: new Uint8Array(2 ** 20) }]);
 	expect(readdirSync(files?.folder ?? "", { recursive: true })).toContain(join("weights", "a", "w"));
 	files?.remove();
-	expect(readdirSync(folder)).toEqual([]);
+	expect(left()).toEqual([]);
 });
