@@ -82,14 +82,11 @@ export class LanguageModel implements Model, SessionModel {
 
 	createBatch({ policy, size }: BatchOptions): Batch {
 		this.engine.checkOpen();
-		const steps = new StepBatch(this.engine, policy, size);
-		const batch = new SessionBatch(steps, (of, options) =>
-			this.#open(options, (own, positions) =>
-				DecoderState.inBatch(this.engine, own, positions, of.take(own)),
-			),
-		);
-		this.#batches.add(batch);
-		return batch;
+		return new SessionBatch(new StepBatch(this.engine, policy, size), {
+			batches: this.#batches,
+			open: (steps, options) =>
+				this.#open(options, (own, positions) => DecoderState.inBatch(this.engine, own, positions, steps)),
+		});
 	}
 
 	#open(
@@ -177,7 +174,7 @@ export class LanguageModel implements Model, SessionModel {
 	}
 
 	async dispose(): Promise<void> {
-		for (const batch of this.#batches) batch.dispose();
+		for (const batch of [...this.#batches]) batch.dispose();
 		for (const session of [...this.sessions]) session.dispose();
 		await this.engine.dispose();
 		this.#decoder.file.close();

@@ -17,7 +17,7 @@ import { type KvStore, TokError } from "@tok/runtime";
 import { cacheBytesPerEntry, policyEntries } from "./cache-cost.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import { LOGITS } from "./decoder-inputs.ts";
-import type { BatchPlace } from "./step-batch.ts";
+import type { BatchPlace, StepBatch } from "./step-batch.ts";
 import { StepFeeds, type StepRow } from "./step-feeds.ts";
 
 /**
@@ -68,14 +68,15 @@ export class DecoderState {
 		return new DecoderState(engine, cache, { store: createStore(engine, cache) });
 	}
 
-	/** In a place of a batch, which its store frees when the state is disposed. */
+	/** In a place of a batch, which its store frees when the state is disposed. Throws when none is free. */
 	static inBatch(
 		engine: DecoderEngine,
 		policy: Policy,
 		positions: Positions,
-		place: BatchPlace,
+		batch: StepBatch,
 	): DecoderState {
 		const cache = createCache(policy, { positions });
+		const place = batch.take(policy);
 		return new DecoderState(engine, cache, { store: place.store, place });
 	}
 

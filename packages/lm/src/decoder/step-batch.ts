@@ -5,7 +5,7 @@
  *
  * Weights are most of what a step of one token has to fetch, and a batch fetches them once.
  */
-import { formatPolicy, type Policy } from "@tok/kv-cache";
+import { createCache, formatPolicy, type Policy } from "@tok/kv-cache";
 import { type KvBank, type KvStore, TokError } from "@tok/runtime";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import { LOGITS } from "./decoder-inputs.ts";
@@ -39,6 +39,8 @@ export class StepBatch {
 	/** Throws when the policy has no bound, or `size` such caches exceed the memory. */
 	constructor(engine: DecoderEngine, policy: Policy, size: number) {
 		const { layers, kvHeads, headDim } = engine.config;
+		// It says what is wrong with a policy that none can have.
+		createCache(policy);
 		const slots = policy.map((segment) => segment.slots);
 		if (policy[0]?.kind === "recompute" || !slots.every(Number.isFinite))
 			throw new TokError(

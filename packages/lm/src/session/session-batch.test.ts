@@ -165,6 +165,15 @@ describe("places", () => {
 		for (const size of [0, -1, 0.5])
 			expect(() => model.createBatch({ policy, size })).toThrow(/expected a size that is an integer ≥ 1/);
 		expect(() => model.createBatch({ policy: [rolling(1000)], size: 1e9 })).toThrow(/memory/);
+		expect(() => model.createBatch({ policy: [rolling(8), sink(1)], size: 1 })).toThrow(/^\[tok\/kv-cache\]/);
+	});
+
+	test("S27: a session that cannot be leaves its place free", () => {
+		using batch = model.createBatch({ policy, size: 1 });
+		const positions = "sideways" as "original";
+		for (let i = 0; i < 3; i++) expect(() => batch.createSession({ positions })).toThrow(/positions/);
+		expect(batch.open).toBe(0);
+		batch.createSession();
 	});
 });
 

@@ -3,17 +3,23 @@ import type { Policy } from "@tok/kv-cache";
 import type { StepBatch } from "../decoder/step-batch.ts";
 import type { Batch, Session, SessionOptions } from "../model.ts";
 
-/** Opens a session in a place of the batch; the model knows how. */
-export type OpenInBatch = (steps: StepBatch, options: SessionOptions) => Session;
+/** What a batch needs of the model that made it. */
+export interface BatchModel {
+	/** A session in a place of the batch. */
+	open(steps: StepBatch, options: SessionOptions): Session;
+	/** Batches that are open; disposed with the model. */
+	readonly batches: Set<Batch>;
+}
 
 export class SessionBatch implements Batch {
 	readonly #steps: StepBatch;
-	readonly #openSession: OpenInBatch;
+	readonly #model: BatchModel;
 	readonly #sessions = new Set<Session>();
 
-	constructor(steps: StepBatch, openSession: OpenInBatch) {
+	constructor(steps: StepBatch, model: BatchModel) {
 		this.#steps = steps;
-		this.#openSession = openSession;
+		this.#model = model;
+		model.batches.add(this);
 	}
 
 	get policy(): Policy {
@@ -31,7 +37,7 @@ export class SessionBatch implements Batch {
 	createSession(options: Partial<SessionOptions> = {}): Session {
 		// A batch outlives many sessions.
 		for (const each of this.#sessions) if (each.stats.bytes === 0) this.#sessions.delete(each);
-		const session = this.#openSession(this.#steps, { policy: this.policy, ...options });
+		const session = this.#model.open(this.#steps, { policy: this.policy, ...options });
 		this.#sessions.add(session);
 		return session;
 	}
@@ -40,6 +46,7 @@ export class SessionBatch implements Batch {
 		for (const session of this.#sessions) session.dispose();
 		this.#sessions.clear();
 		this.#steps.dispose();
+		this.#model.batches.delete(this);
 	}
 
 	[Symbol.dispose](): void {
