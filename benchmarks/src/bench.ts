@@ -11,7 +11,7 @@ import { interruptSignal } from "./support/interrupt.ts";
 import { note } from "./support/progress.ts";
 import { writeJson } from "./support/write-aside.ts";
 
-const usage = `bench [speed]      tok against node-llama-cpp: prefill, decode, start, memory
+const usage = `bench [speed]      tok against node-llama-cpp: prefill, decode, many streams at once, start, memory
 bench endurance    tok alone: milliseconds per token and memory at the start and at the end of a long run
 
   --model NAME     Default: ${MODEL}
