@@ -1,5 +1,5 @@
 /** Large weights go through files, which are gone once the graph is loaded; without a folder for them, through memory. */
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { GraphFile, Tensor } from "@tok/runtime";
@@ -64,6 +64,17 @@ test("a graph that is refused leaves no files either", async () => {
 	const { weights = [] } = graphFile();
 	await expect(runtime.loadGraph({ model: new Uint8Array([1, 2, 3]), weights })).rejects.toThrow(/refusal/);
 	expect(left()).toEqual([]);
+});
+
+test("what a killed load has left is removed after an hour, and nothing else", () => {
+	const hourAgo = Date.now() / 1000 - 3700;
+	for (const name of ["tok-weights-old", "tok-weights-new", "other-old"]) {
+		mkdirSync(join(folder, name));
+		writeFileSync(join(folder, name, "w"), "w");
+		if (name.endsWith("old")) utimesSync(join(folder, name), hourAgo, hourAgo);
+	}
+	writeWeights([{ path: "w", data: new Uint8Array(2 ** 20) }])?.remove();
+	expect(readdirSync(folder).sort()).toEqual(["other-old", "tok-weights-new"]);
 });
 
 test("small weights write nothing, and files end with remove", () => {
