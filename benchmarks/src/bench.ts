@@ -1,9 +1,10 @@
-/** `npm run bench` and `npm run bench endurance`: speed and memory, measured as docs/performance.md says. */
+/** `npm run bench`, `npm run bench steps` and `npm run bench endurance`: speed and memory, measured as docs/performance.md says. */
 import { availableParallelism } from "node:os";
 import { parsePolicy } from "@tok/kv-cache";
 import { formatEndurance, measureEndurance } from "./endurance/endurance.ts";
 import { measureSpeed } from "./speed/speed.ts";
 import { formatSpeed } from "./speed/speed-table.ts";
+import { formatSteps, measureSteps } from "./steps/steps.ts";
 import { readArguments } from "./support/arguments.ts";
 import { reportFailures } from "./support/failures.ts";
 import { MODEL, resultPath } from "./support/inputs.ts";
@@ -12,6 +13,7 @@ import { note } from "./support/progress.ts";
 import { writeJson } from "./support/write-aside.ts";
 
 const usage = `bench [speed]      tok against node-llama-cpp: prefill, decode, many streams at once, start, memory
+bench steps        tok alone: how even steps are, the policy's share of them, and reading the window again instead
 bench endurance    tok alone: milliseconds per token and memory at the start and at the end of a long run
 
   --model NAME     Default: ${MODEL}
@@ -21,13 +23,16 @@ bench endurance    tok alone: milliseconds per token and memory at the start and
 speed:
   --rounds N       Default: 7
   --steps N        Tokens of a decoding case. Default: 64
+steps:
+  --rounds N       Against reading the window again. Default: 5
+  --steps N        Steps that are timed one by one. Default: 2000
 endurance:
   --tokens N       Tokens generated. Default: 100000
   --steps N        Tokens timed at each end. Default: 500
   --policy P       Default: sink:4,rolling:252`;
 
 reportFailures();
-const { command, text, integer, has } = readArguments(["speed", "endurance"], usage);
+const { command, text, integer, has } = readArguments(["speed", "steps", "endurance"], usage);
 const quick = has("quick");
 const signal = interruptSignal();
 const model = text("model") ?? MODEL;
@@ -43,6 +48,16 @@ if (command === "speed") {
 		signal,
 	});
 	if (report.cases.length > 0) console.log(formatSpeed(report));
+	writeJson(out, report);
+} else if (command === "steps") {
+	const report = await measureSteps({
+		model,
+		threads,
+		rounds: integer("rounds") ?? (quick ? 2 : 5),
+		steps: integer("steps") ?? (quick ? 100 : 2_000),
+		signal,
+	});
+	console.log(formatSteps(report));
 	writeJson(out, report);
 } else {
 	const report = await measureEndurance({

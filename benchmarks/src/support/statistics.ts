@@ -23,6 +23,12 @@ export function median(values: readonly number[]): number {
 	return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] as number)) / 2;
 }
 
+/** The value below which a share of the others lies: the nearest one. Throws on an empty list. */
+export function quantile(values: readonly number[], share: number): number {
+	if (values.length === 0) throw new RangeError("quantile: expected at least one value, got none.");
+	return values.toSorted((a, b) => a - b)[Math.round(share * (values.length - 1))] as number;
+}
+
 export function spread(values: readonly number[]): Spread {
 	return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
 }
