@@ -1,7 +1,8 @@
 /** `npm run bench`, `npm run bench steps` and `npm run bench endurance`: speed and memory, measured as docs/performance.md says. */
 import { availableParallelism } from "node:os";
 import { parsePolicy } from "@tok/kv-cache";
-import { formatEndurance, measureEndurance } from "./endurance/endurance.ts";
+import { measureEndurance } from "./endurance/endurance.ts";
+import { formatEndurance } from "./endurance/endurance-table.ts";
 import { measureSpeed } from "./speed/speed.ts";
 import { formatSpeed } from "./speed/speed-table.ts";
 import { formatSteps, measureSteps } from "./steps/steps.ts";
@@ -28,8 +29,9 @@ steps:
   --steps N        Steps that are timed one by one. Default: 2000
 endurance:
   --tokens N       Tokens generated. Default: 100000
-  --steps N        Tokens timed at each end. Default: 500
-  --policy P       Default: sink:4,rolling:252`;
+  --steps N        Tokens timed on either side at the end. Default: 500
+  --policy P       Default: sink:4,rolling:252
+  --fresh          Do not go on with a run that was interrupted`;
 
 reportFailures();
 const { command, text, integer, has } = readArguments(["speed", "steps", "endurance"], usage);
@@ -66,6 +68,8 @@ if (command === "speed") {
 		tokens: integer("tokens") ?? (quick ? 2_000 : 100_000),
 		steps: integer("steps") ?? (quick ? 100 : 500),
 		policy: parsePolicy(text("policy") ?? "sink:4,rolling:252"),
+		folder: resultPath("endurance"),
+		fresh: has("fresh"),
 		signal,
 	});
 	console.log(formatEndurance(report));

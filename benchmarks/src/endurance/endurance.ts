@@ -1,16 +1,18 @@
 /**
  * Whether a token costs the same after a long time. One session generates (temperature 1, so that it does not loop).
  * At an early point it is forked; at the end, blocks of steps of the long stream and of the fork alternate, so that
- * what else the machine does falls on both, and their medians are compared. The plain medians as the stream passes
- * the two points, and the memory at two points, are reported beside it.
+ * what else the machine does falls on both, and their medians are compared. The plain medians as the stream passed
+ * the two points, and the memory of each sitting early and late, are reported beside it.
+ *
+ * A run that is interrupted goes on where it was, from its saved sessions.
  */
 import { formatPolicy, type Policy } from "@tok/kv-cache";
-import { loadModel, type Session } from "@tok/lm";
+import { loadModel, type Model, type Session } from "@tok/lm";
 import { cpu } from "@tok/runtime-cpu";
-import { currentLoad, describeMachine, formatMachine, type Machine } from "../support/machine.ts";
+import { currentLoad, describeMachine } from "../support/machine.ts";
 import { clearProgress, note, showProgress } from "../support/progress.ts";
 import { median } from "../support/statistics.ts";
-import { formatTable } from "../support/table.ts";
+import { type Checkpoint, CheckpointFolder, type Sample, type Sitting } from "./checkpoint.ts";
 
 export interface EnduranceOptions {
 	readonly model: string;
@@ -18,8 +20,12 @@ export interface EnduranceOptions {
 	readonly policy: Policy;
 	/** Tokens to generate. */
 	readonly tokens: number;
-	/** Tokens that are timed at each point. */
+	/** Tokens that are timed on either side at the end. */
 	readonly steps: number;
+	/** Where an interrupted run is kept. */
+	readonly folder: string;
+	/** Forgets a kept run. */
+	readonly fresh: boolean;
 	readonly signal: AbortSignal;
 }
 
@@ -29,108 +35,172 @@ export interface Point {
 	readonly value: number;
 }
 
+export interface Pair {
+	readonly early: Point;
+	readonly late: Point;
+}
+
 export interface EnduranceReport {
-	readonly machine: Machine;
 	readonly policy: string;
 	readonly threads: number;
 	readonly wanted: number;
 	/** Tokens that were generated: fewer than wanted when it was interrupted. */
 	readonly tokens: number;
 	readonly steps: number;
-	readonly seconds: number;
-	/** Median ms per token of the steps before each point, as the stream passed it. */
-	readonly passing: { readonly early: Point; readonly late: Point } | undefined;
+	/** An interrupted run that can be gone on with. */
+	readonly kept: boolean;
+	readonly sittings: readonly Sitting[];
 	/** Median ms per token of the early fork and of the long stream, alternating at the end. */
-	readonly alternating: { readonly early: Point; readonly late: Point } | undefined;
-	/** Resident bytes: the median over the steps before each point. */
-	readonly resident: { readonly early: Point; readonly late: Point } | undefined;
-	/** One sample every so often along the stream: resident bytes, ms per token, load. */
-	readonly samples: readonly { tokens: number; resident: number; milliseconds: number; load: number }[];
+	readonly alternating: Pair | undefined;
 }
 
 const BLOCK = 25;
 const SAMPLE = 500;
+/** Tokens between lines of the log, and between saves. */
 const NOTE = 10_000;
-const RESIDENT_POINT = 10_000;
 const TIME_POINT = 2_000;
 const SEED = 1;
 
 export async function measureEndurance(options: EnduranceOptions): Promise<EnduranceReport> {
-	const { tokens, steps, threads, policy, signal } = options;
+	const { tokens, threads, signal } = options;
+	const policy = formatPolicy(options.policy);
+	const subject = { model: options.model, policy, threads };
+	const folder = new CheckpointFolder(options.folder);
+	if (options.fresh) folder.remove();
+	const kept = folder.read(subject);
 	const machine = describeMachine();
-	const earlyTime = Math.min(TIME_POINT, Math.floor(tokens / 4));
-	const earlyResident = Math.min(RESIDENT_POINT, Math.floor(tokens / 2));
 	await using runtime = cpu({ threads });
 	await using model = await loadModel(options.model, { runtime });
-	await model.prepare(policy);
-	using session = model.createSession({ policy });
-	const times = new Float32Array(tokens);
-	const resident = new Float64Array(tokens);
-	const samples: EnduranceReport["samples"][number][] = [];
+	using stream = await LongStream.open(model, options, folder, kept);
+	const from = stream.tokens;
 	const begun = performance.now();
-	let done = 0;
-
-	const advance = async (target: number): Promise<void> => {
-		for await (const milliseconds of timedSteps(session, target - done, signal)) {
-			times[done] = milliseconds;
-			resident[done] = process.memoryUsage.rss();
-			done++;
-			if (done % SAMPLE > 0) continue;
-			const recent = median([...times.subarray(done - SAMPLE, done)]);
-			samples.push({
-				tokens: done,
-				resident: resident[done - 1] as number,
-				milliseconds: recent,
-				load: currentLoad(),
-			});
-			const line = `${done.toLocaleString("en")} of ${tokens.toLocaleString("en")} tokens, ${recent.toFixed(2)} ms each, ${((resident[done - 1] as number) / 1e6).toFixed(1)} MB`;
-			if (done % NOTE === 0) note(line);
-			else showProgress(line);
-		}
+	const samples: Sample[] = [];
+	const sittings = (): Sitting[] => {
+		const seconds = (performance.now() - begun) / 1000;
+		return [...(kept?.sittings ?? []), { machine, from, seconds, samples }];
 	};
-	const before = (values: Float32Array | Float64Array, point: number): Point => ({
-		tokens: point,
-		value: median([...values.subarray(Math.max(0, point - steps), point)]),
-	});
+	const save = (): Promise<void> =>
+		folder.write({ subject, tokens: stream.tokens, sittings: sittings() }, stream);
+	if (kept !== undefined) note(`going on at ${kept.tokens.toLocaleString("en")} tokens`);
 
-	await advance(earlyTime);
-	using fork = session.fork();
-	await advance(tokens);
-	const complete = done === tokens;
-	const report = {
-		machine,
-		policy: formatPolicy(policy),
+	while (stream.tokens < tokens && !signal.aborted) {
+		const sample = await stream.advance(Math.min(SAMPLE - (stream.tokens % SAMPLE), tokens - stream.tokens));
+		if (sample === undefined) break;
+		samples.push(sample);
+		const line = `${sample.tokens.toLocaleString("en")} of ${tokens.toLocaleString("en")} tokens, ${sample.milliseconds.toFixed(2)} ms each, ${(sample.resident / 1e6).toFixed(1)} MB, load ${sample.load.toFixed(1)}`;
+		if (sample.tokens % NOTE > 0) showProgress(line);
+		else {
+			note(line);
+			await save();
+		}
+	}
+	const complete = stream.tokens >= tokens;
+	const keep = !complete && stream.forked;
+	if (keep) await save();
+	const alternating = complete ? await alternate(stream, options) : undefined;
+	if (complete && !signal.aborted) folder.remove();
+	clearProgress();
+	return {
+		policy,
 		threads,
 		wanted: tokens,
-		tokens: done,
-		steps,
-		seconds: (performance.now() - begun) / 1000,
-		passing: complete ? { early: before(times, earlyTime), late: before(times, done) } : undefined,
-		resident: complete ? { early: before(resident, earlyResident), late: before(resident, done) } : undefined,
-		samples,
+		tokens: stream.tokens,
+		steps: options.steps,
+		kept: keep,
+		sittings: sittings(),
+		alternating,
 	};
-	const alternating = complete ? await alternate(fork, session, options, earlyTime) : undefined;
-	clearProgress();
-	return { ...report, alternating };
+}
+
+/** The stream, and its fork at the early point. */
+class LongStream implements Disposable {
+	readonly late: Session;
+	readonly #earlyPoint: number;
+	readonly #signal: AbortSignal;
+	#early: Session | undefined;
+	#tokens: number;
+
+	private constructor(
+		late: Session,
+		early: Session | undefined,
+		tokens: number,
+		{ tokens: wanted, signal }: EnduranceOptions,
+	) {
+		this.late = late;
+		this.#early = early;
+		this.#tokens = tokens;
+		this.#signal = signal;
+		this.#earlyPoint = Math.min(TIME_POINT, Math.max(1, Math.floor(wanted / 4)));
+	}
+
+	static async open(
+		model: Model,
+		options: EnduranceOptions,
+		folder: CheckpointFolder,
+		kept: Checkpoint | undefined,
+	): Promise<LongStream> {
+		const { policy } = options;
+		await model.prepare(policy);
+		if (kept === undefined) return new LongStream(model.createSession({ policy }), undefined, 0, options);
+		const restore = (name: string): Promise<Session> => model.restoreSession(folder.path(name), { policy });
+		return new LongStream(await restore(kept.late), await restore(kept.early), kept.tokens, options);
+	}
+
+	get tokens(): number {
+		return this.#tokens;
+	}
+
+	/** Throws before the early point. */
+	get early(): Session {
+		if (this.#early === undefined) throw new RangeError("endurance: the early point has not been reached.");
+		return this.#early;
+	}
+
+	get forked(): boolean {
+		return this.#early !== undefined;
+	}
+
+	/** Generates `count` tokens; undefined when it was interrupted. */
+	async advance(count: number): Promise<Sample | undefined> {
+		const times: number[] = [];
+		while (times.length < count) {
+			const untilFork = this.#early === undefined ? this.#earlyPoint - this.#tokens : count;
+			const block = Math.min(count - times.length, untilFork);
+			const before = times.length;
+			for await (const time of timedSteps(this.late, block, this.#signal)) times.push(time);
+			this.#tokens += times.length - before;
+			if (this.#tokens === this.#earlyPoint) this.#early = this.late.fork();
+			if (times.length - before < block) return undefined;
+		}
+		return {
+			tokens: this.#tokens,
+			milliseconds: median(times),
+			resident: process.memoryUsage.rss(),
+			load: currentLoad(),
+		};
+	}
+
+	[Symbol.dispose](): void {
+		this.late.dispose();
+		this.#early?.dispose();
+	}
 }
 
 async function alternate(
-	fork: Session,
-	session: Session,
-	{ steps, tokens, signal }: EnduranceOptions,
-	earlyTime: number,
-): Promise<EnduranceReport["alternating"]> {
-	const early: number[] = [];
-	const late: number[] = [];
-	while (late.length < steps && !signal.aborted) {
-		showProgress(`alternating: ${late.length} of ${steps} steps`);
-		for await (const milliseconds of timedSteps(fork, BLOCK, signal)) early.push(milliseconds);
-		for await (const milliseconds of timedSteps(session, BLOCK, signal)) late.push(milliseconds);
+	{ early, late, tokens }: LongStream,
+	{ steps, signal }: EnduranceOptions,
+): Promise<Pair | undefined> {
+	const begun = early.stats.length;
+	const times = { early: [] as number[], late: [] as number[] };
+	while (times.late.length < steps && !signal.aborted) {
+		showProgress(`alternating: ${times.late.length} of ${steps} steps`);
+		for await (const milliseconds of timedSteps(early, BLOCK, signal)) times.early.push(milliseconds);
+		for await (const milliseconds of timedSteps(late, BLOCK, signal)) times.late.push(milliseconds);
 	}
-	if (late.length === 0) return undefined;
+	if (times.late.length === 0) return undefined;
 	return {
-		early: { tokens: earlyTime, value: median(early) },
-		late: { tokens, value: median(late) },
+		early: { tokens: begun, value: median(times.early) },
+		late: { tokens, value: median(times.late) },
 	};
 }
 
@@ -143,29 +213,4 @@ async function* timedSteps(session: Session, count: number, signal: AbortSignal)
 		yield now - begun;
 		begun = performance.now();
 	}
-}
-
-export function formatEndurance(report: EnduranceReport): string {
-	const { machine, policy, threads, tokens, wanted, steps, seconds, samples } = report;
-	const loads = samples.map(({ load }) => load);
-	const head = [
-		formatMachine(machine),
-		`Load ${machine.load.toFixed(1)} before${loads.length > 0 ? `, ${Math.min(...loads).toFixed(1)}–${Math.max(...loads).toFixed(1)} during (this run's own included)` : ""}.`,
-		`${policy}, ${threads} threads, ${tokens.toLocaleString("en")} tokens generated in ${seconds.toFixed(0)} s; medians over ${steps} steps.`,
-	];
-	const { passing, alternating, resident } = report;
-	if (passing === undefined || resident === undefined)
-		return [...head, `Interrupted: ${wanted.toLocaleString("en")} tokens were wanted.`].join("\n");
-	const row = (name: string, { early, late }: { early: Point; late: Point }, scale: number): string[] => [
-		name,
-		`${(early.value / scale).toFixed(2)} at ${early.tokens.toLocaleString("en")}`,
-		`${(late.value / scale).toFixed(2)} at ${late.tokens.toLocaleString("en")}`,
-		(late.value / early.value).toFixed(3),
-	];
-	const rows = [
-		...(alternating === undefined ? [] : [row("ms per token, alternating at the end", alternating, 1)]),
-		row("ms per token, when it was passed", passing, 1),
-		row("resident memory (MB)", resident, 1e6),
-	];
-	return [...head, "", formatTable(["", "early", "late", "late ÷ early"], rows)].join("\n");
 }
