@@ -20,6 +20,7 @@ export type {
 	Session,
 	SessionOptions,
 	SessionStats,
+	SpeculationCounts,
 } from "./model.ts";
 export {
 	type QuantizeOptions,

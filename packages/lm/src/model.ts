@@ -163,6 +163,12 @@ export interface GenerateOptions extends Sampling {
 	readonly ignoreEndOfText?: boolean;
 	/** Reports ln p of the chosen token and of this many best ones. Defaults to not at all. */
 	readonly logprobs?: number;
+	/**
+	 * Most tokens that are guessed ahead, from what the stream said before, and read together with the one that is
+	 * due: the same stream, up to float32 rounding, in fewer runs where it repeats itself. Nothing is guessed in a
+	 * batch, nor under `recompute`. Defaults to 0.
+	 */
+	readonly speculate?: number;
 	readonly signal?: AbortSignal | undefined;
 }
 
@@ -182,6 +188,17 @@ export interface GenerationResult {
 	readonly finishReason: FinishReason;
 	/** Tokens generated. They are not kept: a generation may have no end. */
 	readonly tokens: number;
+	/** Present when `speculate` was asked for. */
+	readonly speculation?: SpeculationCounts;
+}
+
+export interface SpeculationCounts {
+	/** Tokens that were guessed and read. */
+	readonly guessed: number;
+	/** Those of them that were then chosen. */
+	readonly accepted: number;
+	/** Runs of the graph, with and without guesses; not those that read the prompt. */
+	readonly runs: number;
 }
 
 export interface Session {

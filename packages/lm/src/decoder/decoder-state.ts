@@ -11,6 +11,7 @@ import {
 	type Policy,
 	type Positions,
 	restoreCache,
+	type Write,
 } from "@tok/kv-cache";
 import type { RopeFrequencies } from "@tok/rope";
 import { type KvStore, TokError } from "@tok/runtime";
@@ -36,6 +37,13 @@ export interface Reading {
 	readonly logits: Float32Array;
 }
 
+/** Rows of the last run, the first `kept` of which are the stream's. */
+interface Ahead {
+	readonly ids: readonly number[];
+	readonly writes: Write[];
+	kept: number;
+}
+
 export class DecoderState {
 	readonly cache: KvCache;
 	readonly store: KvStore;
@@ -47,6 +55,8 @@ export class DecoderState {
 	/** The last tokens of the stream, `#tailLimit` of them and at times some more. */
 	#tail: number[];
 	readonly #tailLimit: number;
+	/** What `readAhead` has read and not settled. */
+	#ahead: Ahead | undefined;
 
 	private constructor(
 		engine: DecoderEngine,
@@ -116,6 +126,7 @@ export class DecoderState {
 		ids: ArrayLike<number>,
 		{ from, to, chunk, scored }: { from: number; to: number; chunk: number; scored: Scored },
 	): Promise<Reading> {
+		await this.settle();
 		const { cache } = this;
 		const [recompute] = cache.policy;
 		// Nothing is cached under `recompute`, so tokens that nobody scores need not be read in pieces, or at all.
@@ -132,8 +143,63 @@ export class DecoderState {
 		return { take: plan.take, logits };
 	}
 
+	/**
+	 * Whether `readAhead` can be called. `recompute` keeps no entries to go on from. A batch's runs leave fresh rows in
+	 * the places between, which would take those of a session that has not settled.
+	 */
+	get canReadAhead(): boolean {
+		return this.#place === undefined && this.cache.policy[0]?.kind !== "recompute";
+	}
+
+	/**
+	 * Reads ids[0], and guesses after it: the first ones of them, `take` − 1. Logits are those of every row. A guess
+	 * that turns out to be the stream's next token is taken as read by `keepGuess`, without a run; `settle` forgets
+	 * the others. Nothing has changed when it throws.
+	 */
+	async readAhead(ids: readonly number[]): Promise<Reading> {
+		await this.settle();
+		const plan = this.#planAhead(ids.length);
+		const read = ids.slice(0, plan.take);
+		const logits = await this.#runAlone({ plan, ids: read, ropes: this.#ropes }, "all");
+		this.#ahead = { ids: read, writes: [], kept: 0 };
+		this.keepGuess();
+		return { take: plan.take, logits };
+	}
+
+	/** Takes the next row of `readAhead` as read. The first one is already. */
+	keepGuess(): void {
+		const ahead = this.#ahead;
+		const id = ahead?.ids[ahead.kept];
+		if (ahead === undefined || id === undefined)
+			throw new TokError("lm", "internal: expected a guess that was read, got none.");
+		// Entry by entry, so that the counters are right at any moment. Its place is the one that it has in the whole.
+		const plan = this.cache.plan(1);
+		this.cache.commit(plan);
+		for (const write of plan.writes) ahead.writes.push({ ...write, row: write.row + ahead.kept });
+		ahead.kept++;
+		this.#remember([id]);
+	}
+
+	/** Moves the rows that were kept into the cache, and forgets the others. Before it, only reads may follow. */
+	async settle(): Promise<void> {
+		if (this.#ahead === undefined) return;
+		await this.store.write(this.#ahead.writes);
+		this.#ahead = undefined;
+	}
+
 	dispose(): void {
+		this.#ahead = undefined;
 		this.store.dispose();
+	}
+
+	/** Guesses that would need larger buffers are left out, so that what a session allocates does not depend on them. */
+	#planAhead(count: number): Plan {
+		const first = this.cache.plan(1);
+		for (; count > 1; count--) {
+			const plan = this.cache.plan(count);
+			if (plan.segments.every(({ slots }, i) => slots === first.segments[i]?.slots)) return plan;
+		}
+		return first;
 	}
 
 	async #run(plan: Plan, ids: readonly number[], scored: Scored): Promise<Float32Array> {

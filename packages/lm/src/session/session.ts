@@ -23,6 +23,7 @@ import { type Sampling, validateSampling } from "../sampling/sampling.ts";
 import { createStopMatcher } from "../sampling/stop-strings.ts";
 import { writeSession } from "./session-file.ts";
 import type { SessionModel } from "./session-model.ts";
+import { Speculation } from "./speculation.ts";
 
 /** What a session is besides its decoder's state; all of it is saved. */
 export interface SessionMemory {
@@ -77,17 +78,36 @@ export class DecoderSession implements Session {
 	}
 
 	async *generate(options: GenerateOptions = {}): AsyncGenerator<GeneratedToken, GenerationResult> {
-		const { prompt, maxTokens, stop = [], ignoreEndOfText = false, logprobs, signal, ...sampling } = options;
+		const {
+			prompt,
+			maxTokens,
+			stop = [],
+			ignoreEndOfText = false,
+			logprobs,
+			speculate = 0,
+			signal,
+			...sampling
+		} = options;
 		checkLimit("maxTokens", maxTokens);
 		checkLimit("logprobs", logprobs);
+		checkLimit("speculate", speculate);
 		const matcher = createStopMatcher(stop);
 		const sampler = this.#sampler(sampling);
 		const release = this.#acquire("generate");
+		const speculation = this.#speculation(speculate);
 		let tokens = 0;
-		const finish = (finishReason: FinishReason): GenerationResult => ({ finishReason, tokens });
+		const finish = (finishReason: FinishReason): GenerationResult => ({
+			finishReason,
+			tokens,
+			...(speculate > 0 && { speculation: speculation?.counts ?? { guessed: 0, accepted: 0, runs: 0 } }),
+		});
+		const note = (id: number): void => {
+			sampler.accept(id);
+			speculation?.push(id);
+		};
 		try {
 			if (prompt !== undefined) await this.#append(prompt, { signal });
-			for (const id of [...this.#state.tail, ...this.#pending].slice(-LEAST_TAIL)) sampler.accept(id);
+			for (const id of [...this.#state.tail, ...this.#pending].slice(-LEAST_TAIL)) note(id);
 			const { tokenizer } = this.#model;
 			const detokenizer = tokenizer.createDetokenizer({
 				skipSpecialTokens: true,
@@ -96,7 +116,8 @@ export class DecoderSession implements Session {
 			const rest = (): string => matcher.push(detokenizer.flush()).text + matcher.flush();
 			while (maxTokens === undefined || tokens < maxTokens) {
 				if (signal?.aborted) return finish("abort");
-				const logits = await this.#currentLogits(signal);
+				const left = (maxTokens ?? Number.POSITIVE_INFINITY) - tokens;
+				const logits = await this.#currentLogits(signal, speculation && ((id) => speculation.read(id, left)));
 				const id = sampler.sample(logits, ignoreEndOfText ? tokenizer.endOfTextIds : []);
 				const report = logprobs === undefined ? {} : describeChoice(logits, id, logprobs);
 				tokens++;
@@ -104,7 +125,7 @@ export class DecoderSession implements Session {
 					yield { id, text: rest(), ...report };
 					return finish("stop");
 				}
-				sampler.accept(id);
+				note(id);
 				this.#pending.push(id);
 				const { text, stopped } = matcher.push(detokenizer.push(id));
 				const last = !stopped && tokens === maxTokens;
@@ -117,7 +138,13 @@ export class DecoderSession implements Session {
 			throw error;
 		} finally {
 			this.#random = sampler.snapshot().random;
-			release();
+			try {
+				await this.#state.settle();
+				// A row of the last run's, which would keep the others.
+				if (speculation !== undefined) this.#logits = this.#logits?.slice();
+			} finally {
+				release();
+			}
 		}
 	}
 
@@ -243,13 +270,23 @@ export class DecoderSession implements Session {
 		}
 	}
 
-	/** Logits of the token after the stream as it stands. */
-	async #currentLogits(signal: AbortSignal | undefined): Promise<Float32Array> {
+	/** Logits of the token after the stream as it stands. `readOne` reads a single pending token, if given. */
+	async #currentLogits(
+		signal: AbortSignal | undefined,
+		readOne?: (id: number) => Promise<Float32Array>,
+	): Promise<Float32Array> {
 		if (this.#pending.length === 0) {
 			if (this.#logits !== undefined) return this.#logits;
 			this.#pending = [this.#unreadLast() ?? this.#startToken()];
 		}
-		await this.#readPending("last", signal);
+		const [id, ...more] = this.#pending;
+		if (readOne === undefined || id === undefined || more.length > 0) await this.#readPending("last", signal);
+		else {
+			signal?.throwIfAborted();
+			this.#checkOpen();
+			this.#logits = await readOne(id);
+			this.#pending = [];
+		}
 		if (this.#logits === undefined)
 			throw new TokError("lm", "internal: expected logits after reading, got none.");
 		return this.#logits;
@@ -271,6 +308,13 @@ export class DecoderSession implements Session {
 			"lm",
 			"generate: expected a prompt, got none, and the model has no token to begin a text with. Append a text first.",
 		);
+	}
+
+	/** Undefined where nothing can be, or is to be, guessed. */
+	#speculation(most: number): Speculation | undefined {
+		// A run reads a chunk at most, the pending token included.
+		const guesses = Math.min(most, this.#chunk - 1);
+		return guesses > 0 && this.#state.canReadAhead ? new Speculation(this.#state, guesses) : undefined;
 	}
 
 	/** Goes on with the last generation's random numbers unless a seed is given. */
