@@ -60,6 +60,7 @@ describe("bad input: exit code 1, one clear message, no model loaded", () => {
 			["generate", "--prompt", "x", "--max-tokens", "1.5"],
 			"--max-tokens: expected an integer",
 		],
+		["half a guess", ["chat", "--speculate", "0.5"], "--speculate: expected an integer ≥ 0"],
 		["endless and limited", ["generate", "--prompt", "x", "--endless", "--max-tokens", "1"], "got both"],
 		["endless JSON", ["generate", "--prompt", "x", "--endless", "--json"], "--endless has no end"],
 		[
@@ -258,6 +259,20 @@ describe("generate", () => {
 		expect(model.disposed).toBe(true);
 	});
 
+	test("--speculate: the object says what became of the guesses, a terminal is told in the end", async () => {
+		const argv = ["generate", "--prompt", "a", "--max-tokens", "4", "--speculate", "8"];
+		const { stdout, stderr } = await tok([...argv, "--json"]);
+		expect(JSON.parse(stdout)).toMatchObject({ speculation: { guessed: 4, accepted: 2, runs: 2 } });
+		expect(stderr).toBe("");
+		const terminal = await tok(argv, { tty: { columns: 60, rows: 10 } });
+		expect(terminal.stdout.endsWith("\rabcde\x1b[J\r\n")).toBe(true);
+		expect(terminal.stderr).toBe("4 tokens guessed, 2 right (50 %), 2.00 tokens a run\n");
+		const pipe = await tok(argv);
+		expect(pipe).toMatchObject({ stdout: "bcde\n", stderr: "" });
+		const none = await tok([...argv.slice(0, -1), "0", "--json"]);
+		expect(JSON.parse(none.stdout)).not.toHaveProperty("speculation");
+	});
+
 	test("into a pipe: what was generated and nothing else, to the end of text", async () => {
 		const { code, stdout } = await tok(["generate", "--prompt-file", "-"], { stdin: "a" });
 		expect(code).toBe(0);
@@ -340,6 +355,15 @@ describe("chat", () => {
 		expect(model.tokenizer.decode(model.stream)).toBe(
 			"<b>s:s<e>|<b>u:x<e>|<b>a:;<=>?@<e>|<b>u:y<e>|<b>a:;<=>?@<e>|",
 		);
+	});
+
+	test("--speculate: every turn says what became of the guesses", async () => {
+		const argv = ["chat", "--speculate", "8"];
+		const { stdout } = await tok([...argv, "--json"], { stdin: "x\ny\n" });
+		const speculation = { guessed: 7, accepted: 3, runs: 4 };
+		expect(JSON.parse(stdout)).toMatchObject({ turns: [{ speculation }, { speculation }] });
+		const terminal = await tok(argv, { stdin: "x\n", tty: { columns: 60, rows: 10 } });
+		expect(terminal.stderr).toContain("7 tokens guessed, 3 right (43 %), 1.75 tokens a run\n");
 	});
 
 	test("/policy reads the last turns again under the new policy", async () => {

@@ -43,6 +43,11 @@ export const samplingFlags: ArgsDef = {
 		valueHint: "integer",
 		description: "Same seed, same choices. Default: a random one",
 	},
+	speculate: {
+		type: "string",
+		valueHint: "count",
+		description: "Guess up to so many tokens ahead where the text repeats itself; same text. Default: 0",
+	},
 	stop: {
 		type: "string",
 		valueHint: "text",
@@ -73,6 +78,7 @@ export function readSampling(flags: Flags, defaults: SamplingSettings = {}): Sam
 			repetitionPenalty: flags.number("repetition-penalty", 0, Number.POSITIVE_INFINITY, { above: true }),
 			repetitionWindow: flags.integer("repetition-window", 0),
 			seed: flags.integer("seed", Number.MIN_SAFE_INTEGER),
+			speculate: flags.integer("speculate", 0),
 			stop: stop.length > 0 ? stop : undefined,
 		}),
 	};

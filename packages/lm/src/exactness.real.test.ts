@@ -126,6 +126,43 @@ describeReal("exact, one segment", "exact", (model) => {
 	);
 });
 
+describeReal("exact, guesses", "exact", (model) => {
+	test("greedy answers are those without them", async () => {
+		let accepted = 0;
+		for (const golden of goldenConversations()) {
+			using session = model().createSession({ policy: parsePolicy("dense") });
+			const answer = session.generate({
+				prompt: golden.promptIds,
+				temperature: 0,
+				maxTokens: 96,
+				speculate: 8,
+			});
+			const { ids, speculation } = await collect(answer);
+			expect(ids).toEqual(golden.ids);
+			accepted += speculation?.accepted ?? 0;
+		}
+		expect(accepted).toBeGreaterThan(0);
+	}, 120_000);
+
+	test.each([0, 0.7])(
+		"a stream past its window at temperature %d",
+		async (temperature) => {
+			const options = { prompt: "Once upon a time", temperature, seed: 4, ignoreEndOfText: true } as const;
+			const streams: (readonly number[])[] = [];
+			for (const speculate of [0, 8]) {
+				using session = model().createSession({ policy: parsePolicy("sink:4,rolling:60") });
+				const { ids, speculation } = await collect(
+					session.generate({ ...options, maxTokens: 200, speculate }),
+				);
+				streams.push(ids);
+				if (speculate > 0) expect(speculation?.accepted).toBeGreaterThan(10);
+			}
+			expect(streams[1]).toEqual(streams[0]);
+		},
+		120_000,
+	);
+});
+
 describeReal("exact, recomputation", "exact", (model) => {
 	test("recompute:256 at 8 positions from 4096 on", async () => {
 		await expectExact(model(), "recompute256_4096_4352", 8, 512);

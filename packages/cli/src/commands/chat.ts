@@ -1,7 +1,7 @@
 /** `tok chat`: a conversation that never has to end: old turns leave the cache whole, the system message stays. */
 import { log } from "@clack/prompts";
 import { parsePolicy } from "@tok/kv-cache";
-import type { FinishReason } from "@tok/lm";
+import type { FinishReason, SpeculationCounts } from "@tok/lm";
 import { runChatCommand } from "../chat/chat-commands.ts";
 import { chatMessages } from "../chat/chat-input.ts";
 import { Conversation } from "../chat/conversation.ts";
@@ -18,6 +18,7 @@ import {
 	readRunFlags,
 	runFlags,
 } from "../shared-flags.ts";
+import { formatSpeculation } from "../terminal/format.ts";
 import { prepare, withModel } from "../with-model.ts";
 
 const defaultPolicy = "sink:4,rolling:2044:turns";
@@ -27,6 +28,8 @@ interface Exchange {
 	readonly user: string;
 	readonly assistant: string;
 	readonly finishReason: FinishReason;
+	/** Present with --speculate. */
+	readonly speculation?: SpeculationCounts;
 }
 
 export const chat: Command = {
@@ -113,7 +116,7 @@ async function answer(conversation: Conversation, user: string, io: Io, json: bo
 	const display = createDisplay(io, { quiet: json }, () => conversation.stats);
 	const texts: string[] = [];
 	try {
-		const { finishReason } = await conversation.say(
+		const { finishReason, speculation } = await conversation.say(
 			user,
 			{
 				reading: (read, total) => display.reading(read, total),
@@ -124,7 +127,13 @@ async function answer(conversation: Conversation, user: string, io: Io, json: bo
 			},
 			AbortSignal.any([io.signal, stopped.signal]),
 		);
-		return { user, assistant: texts.join(""), finishReason };
+		if (speculation !== undefined) display.end(formatSpeculation(speculation));
+		return {
+			user,
+			assistant: texts.join(""),
+			finishReason,
+			...(speculation && { speculation }),
+		};
 	} finally {
 		release();
 		display.close();

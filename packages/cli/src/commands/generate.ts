@@ -18,6 +18,7 @@ import {
 	readRunFlags,
 	runFlags,
 } from "../shared-flags.ts";
+import { formatSpeculation } from "../terminal/format.ts";
 import { prepare, withModel } from "../with-model.ts";
 
 const defaultPolicy = "sink:4,rolling:1020";
@@ -112,7 +113,8 @@ export const generate: Command = {
 						},
 					},
 				);
-				display.close();
+				if (report.speculation === undefined) display.close();
+				else display.end(formatSpeculation(report.speculation));
 				if (files.save !== undefined) await session.save(files.save);
 				if (json) {
 					await writeJson(io.stdout, {

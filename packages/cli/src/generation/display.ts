@@ -15,6 +15,8 @@ export interface Display {
 	token(text: string): Promise<void>;
 	/** Text that is not counted as a token: the prompt. */
 	text(text: string): Promise<void>;
+	/** What is worth knowing at the end; for a terminal only. Closes. */
+	end(summary: string): void;
 	/** Takes the status line away. More than once does no harm. */
 	close(): void;
 }
@@ -58,6 +60,11 @@ class StoryDisplay implements Display {
 		if (parts !== undefined) this.#screen.setStatus(parts);
 	}
 
+	end(summary: string): void {
+		this.close();
+		this.#io.stderr.write(`${summary}\n`);
+	}
+
 	close(): void {
 		if (this.#closed) return;
 		this.#closed = true;
@@ -98,6 +105,11 @@ class PlainDisplay implements Display {
 		}
 		const parts = this.#status.tick();
 		if (parts !== undefined) this.#line.message(parts.join(" · "));
+	}
+
+	end(summary: string): void {
+		this.close();
+		if (!this.#quiet && this.#io.stderr.isTTY === true) this.#io.stderr.write(`${summary}\n`);
 	}
 
 	close(): void {

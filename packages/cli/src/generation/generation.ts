@@ -1,5 +1,5 @@
 /** One generation with its clock: reads the prompt, goes on token by token, and says how fast both went. */
-import type { FinishReason, GeneratedToken, GenerateOptions, Session } from "@tok/lm";
+import type { FinishReason, GeneratedToken, GenerateOptions, Session, SpeculationCounts } from "@tok/lm";
 import { rate } from "../terminal/format.ts";
 
 /** What sees the tokens as they come. */
@@ -18,6 +18,8 @@ export interface GenerationReport {
 	readonly prefillTokensPerSecond: number | null;
 	/** From the first token to the last; null for fewer than two. */
 	readonly decodeTokensPerSecond: number | null;
+	/** Present with --speculate. */
+	readonly speculation?: SpeculationCounts;
 	readonly cache: { readonly retained: number; readonly evicted: number; readonly bytes: number };
 	/** Resident memory now. */
 	readonly rssBytes: number;
@@ -39,6 +41,7 @@ export async function runGeneration(
 	const { signal } = options;
 	const begun = performance.now();
 	let finishReason: FinishReason = "abort";
+	let speculation: SpeculationCounts | undefined;
 	let tokens = 0;
 	let first = 0;
 	let last = 0;
@@ -55,7 +58,7 @@ export async function runGeneration(
 		const generation = session.generate(options);
 		for (let step = await generation.next(); ; step = await generation.next()) {
 			if (step.done) {
-				finishReason = step.value.finishReason;
+				({ finishReason, speculation } = step.value);
 				break;
 			}
 			last = performance.now();
@@ -73,6 +76,7 @@ export async function runGeneration(
 		tokens,
 		prefillTokensPerSecond: rate(promptIds.length, read - begun),
 		decodeTokensPerSecond: rate(tokens - 1, last - first),
+		...(speculation && { speculation }),
 		cache: { retained, evicted, bytes },
 		rssBytes: process.memoryUsage.rss(),
 	};

@@ -1,4 +1,5 @@
 /** Numbers for people. */
+import type { SpeculationCounts } from "@tok/lm";
 
 export function formatCount(value: number): string {
 	return Math.round(value).toLocaleString("en-US");
@@ -19,6 +20,14 @@ export function formatBytes(bytes: number): string {
 
 export function formatRate(perSecond: number | null): string {
 	return perSecond === null ? "–" : perSecond < 100 ? perSecond.toFixed(1) : formatCount(perSecond);
+}
+
+/** What became of guessed tokens. */
+export function formatSpeculation({ guessed, accepted, runs }: SpeculationCounts): string {
+	if (guessed === 0) return "no tokens guessed";
+	const share = Math.round((100 * accepted) / guessed);
+	const perRun = ((runs + accepted) / runs).toFixed(2);
+	return `${formatCount(guessed)} tokens guessed, ${formatCount(accepted)} right (${share} %), ${perRun} tokens a run`;
 }
 
 /** Tokens per second; null when nothing was measured. JSON has no infinity. */

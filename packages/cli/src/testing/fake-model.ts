@@ -9,6 +9,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { formatPolicy, type Policy } from "@tok/kv-cache";
 import {
 	type ChatTemplate,
+	type FinishReason,
 	type GeneratedToken,
 	type GenerateOptions,
 	type GenerationResult,
@@ -88,16 +89,28 @@ function createFakeSession(stream: number[], policy: Policy): Session {
 		maxTokens = Infinity,
 		signal,
 		ignoreEndOfText = false,
+		speculate = 0,
 	}: GenerateOptions = {}): AsyncGenerator<GeneratedToken, GenerationResult> {
+		// It guesses every other token right.
+		const counts = (tokens: number) => ({
+			guessed: tokens,
+			accepted: tokens >> 1,
+			runs: tokens - (tokens >> 1),
+		});
+		const finish = (finishReason: FinishReason, tokens: number): GenerationResult => ({
+			finishReason,
+			tokens,
+			...(speculate > 0 && { speculation: counts(tokens) }),
+		});
 		for (let tokens = 0; ; tokens++) {
-			if (signal?.aborted) return { finishReason: "abort", tokens };
-			if (tokens >= maxTokens) return { finishReason: "length", tokens };
+			if (signal?.aborted) return finish("abort", tokens);
+			if (tokens >= maxTokens) return finish("length", tokens);
 			const ends = tokens === 6 && !ignoreEndOfText;
 			const id = ends ? end : ((stream.at(-1) ?? 0) + 1) % 256;
 			if (!ends) push(id);
 			await new Promise((done) => setImmediate(done));
 			yield { id, text: ends ? "" : String.fromCharCode(id) };
-			if (ends) return { finishReason: "stop", tokens: tokens + 1 };
+			if (ends) return finish("stop", tokens + 1);
 		}
 	}
 	const session: Session = {
