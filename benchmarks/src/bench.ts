@@ -1,8 +1,9 @@
-/** `npm run bench`, `npm run bench steps` and `npm run bench endurance`: speed and memory, measured as docs/performance.md says. */
+/** `npm run bench` and its words: speed and memory, measured as docs/performance.md says. */
 import { availableParallelism } from "node:os";
 import { parsePolicy } from "@tok/kv-cache";
 import { measureEndurance } from "./endurance/endurance.ts";
 import { formatEndurance } from "./endurance/endurance-table.ts";
+import { formatSpeculation, measureSpeculation } from "./speculation/speculation.ts";
 import { measureSpeed } from "./speed/speed.ts";
 import { formatSpeed } from "./speed/speed-table.ts";
 import { formatSteps, measureSteps } from "./steps/steps.ts";
@@ -16,6 +17,7 @@ import { writeJson } from "./support/write-aside.ts";
 const usage = `bench [speed]      tok against node-llama-cpp: prefill, decode, many streams at once, start, memory
 bench steps        tok alone: how even steps are, the policy's share of them, and reading the window again instead
 bench endurance    tok alone: milliseconds per token and memory at the start and at the end of a long run
+bench speculation  tok alone: milliseconds per token with and without guesses, and how many of them are right
 
   --model NAME     Default: ${MODEL}
   --threads N      Threads of each side. Default: 2, or the only core
@@ -31,10 +33,14 @@ endurance:
   --tokens N       Tokens generated. Default: 100000
   --steps N        Tokens timed on either side at the end. Default: 500
   --policy P       Default: sink:4,rolling:252
-  --fresh          Do not go on with a run that was interrupted`;
+  --fresh          Do not go on with a run that was interrupted
+speculation:
+  --rounds N       Default: 5
+  --steps N        Tokens of a round. Default: 400
+  --guesses N      Most at a time. Default: 8`;
 
 reportFailures();
-const { command, text, integer, has } = readArguments(["speed", "steps", "endurance"], usage);
+const { command, text, integer, has } = readArguments(["speed", "steps", "endurance", "speculation"], usage);
 const quick = has("quick");
 const signal = interruptSignal();
 const model = text("model") ?? MODEL;
@@ -60,6 +66,17 @@ if (command === "speed") {
 		signal,
 	});
 	console.log(formatSteps(report));
+	writeJson(out, report);
+} else if (command === "speculation") {
+	const report = await measureSpeculation({
+		model,
+		threads,
+		rounds: integer("rounds") ?? (quick ? 2 : 5),
+		steps: integer("steps") ?? (quick ? 40 : 400),
+		guesses: integer("guesses") ?? 8,
+		signal,
+	});
+	console.log(formatSpeculation(report));
 	writeJson(out, report);
 } else {
 	const report = await measureEndurance({

@@ -145,7 +145,7 @@ describeReal("exact, guesses", "exact", (model) => {
 	}, 120_000);
 
 	test.each([0, 0.7])(
-		"a stream past its window at temperature %d",
+		"a stream past its window at temperature %s",
 		async (temperature) => {
 			const options = { prompt: "Once upon a time", temperature, seed: 4, ignoreEndOfText: true } as const;
 			const streams: (readonly number[])[] = [];
