@@ -1,4 +1,6 @@
 /** Names, scopes, constants, outputs, and what `build` leaves out and refuses. */
+import { fromBinary } from "@bufbuild/protobuf";
+import { ModelProtoSchema } from "onnx-buf";
 import { expect, test } from "vitest";
 import { float16Bits } from "./dtypes.ts";
 import {
@@ -70,6 +72,40 @@ test("symbolic dimensions reach the file and onnxruntime as dim_param", async ()
 	expect(session.inputMetadata[0]).toMatchObject({ name: "past", shape: ["batch", "slots", 4] });
 	expect(session.outputMetadata[0]).toMatchObject({ name: "all", shape: ["batch", "slots+tokens", 4] });
 	await session.release();
+});
+
+test("the file says the shape of every value, outputs under their own names", () => {
+	const g = new GraphBuilder("g");
+	const x = g.input("x", "float32", ["tokens", 4]);
+	g.output(add(mul(x, 2), x), "y");
+	const { graph } = fromBinary(ModelProtoSchema, g.build().model);
+	const [mul0, ...rest] = graph?.valueInfo ?? [];
+	expect([mul0?.name, rest]).toEqual(["Mul", []]);
+	const shape = mul0?.type?.value.case === "tensorType" ? mul0.type.value.value.shape : undefined;
+	expect(shape?.dim.map(({ value }) => value.value)).toEqual(["tokens", 4n]);
+});
+
+test("a constant under two shapes is one external array", async () => {
+	const g = new GraphBuilder("g");
+	const w = g.constant("w", floats([16, 32], 2));
+	const x = g.input("x", "float32", ["n", 16]);
+	const turned = g.reshapedConstant(w, [32, 16]) ?? w;
+	expect(g.reshapedConstant(w, [32, 16])?.name).toBe(turned.name);
+	expect(g.reshapedConstant(x, [32, 16])).toBeUndefined();
+	expect(() => g.reshapedConstant(w, [32, 17])).toThrow("expected 544 elements for [32, 17], got 512");
+	g.output(matMul(matMul(x, w), turned), "y");
+	const { y } = await runGraph(g, { x: floats([1, 16]) });
+	expect(y?.data[0]).toBe(16 * 2 * 32 * 2);
+	expect(g.build().weights.map(({ path }) => path)).toEqual(["weights/w"]);
+});
+
+test("a constant that is read under another shape alone is read", () => {
+	const g = new GraphBuilder("g");
+	const w = g.constant("w", floats([16, 32]));
+	g.output(matMul(g.input("x", "float32", ["n", 32]), g.reshapedConstant(w, [32, 16]) ?? w), "y");
+	const { model, weights } = g.build();
+	expect(readGraph(model).initialisers.map(({ dims }) => dims)).toEqual([[32, 16]]);
+	expect(weights).toHaveLength(1);
 });
 
 test("constants of 1024 bytes and more are external views of the caller's array, smaller ones are in the file", async () => {

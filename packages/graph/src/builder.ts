@@ -24,6 +24,8 @@ export interface NodeRecord {
 	readonly inputs: readonly string[];
 	readonly outputs: readonly string[];
 	readonly attributes: Readonly<Record<string, Attribute>>;
+	/** The outputs that are not left out, with their shapes. */
+	readonly values: readonly Value[];
 }
 
 export class GraphBuilder {
@@ -74,6 +76,24 @@ export class GraphBuilder {
 		this.#constants.set(full, tensor);
 		this.#named.add(full);
 		return this.#value(full, tensor.dtype, tensor.dims);
+	}
+
+	/**
+	 * A constant once more, under another shape: the bytes are the same, in memory and in the file. A Reshape node would
+	 * have the backend make a copy of them. Undefined for a value that is no constant.
+	 */
+	reshapedConstant<D extends DType>(value: Value<D>, dims: readonly number[]): Value<D> | undefined {
+		const tensor = this.#constants.get(value.name) as TensorData<D> | undefined;
+		if (tensor === undefined) return undefined;
+		const name = `${value.name}[${dims.join(",")}]`;
+		const reshaped = { ...tensor, dims };
+		checkTensor(`constant ${name}`, reshaped);
+		if (!this.#constants.has(name)) {
+			this.#claim(this.#valueNames, name, "constant");
+			this.#constants.set(name, reshaped);
+			this.#named.delete(value.name);
+		}
+		return this.#value(name, tensor.dtype, dims);
 	}
 
 	/** A constant of shape [] – equal ones are one initialiser. */
@@ -177,6 +197,7 @@ export class GraphBuilder {
 			inputs: inputNames,
 			outputs: outputNames,
 			attributes,
+			values,
 		});
 		return values;
 	}

@@ -1,6 +1,10 @@
 /**
  * Writes a graph as an ONNX ModelProto (onnx.proto, IR version 10). Constants from 1024 bytes on stay outside the
- * protobuf, one path each, so that weights are never copied; smaller ones go inline as raw little-endian bytes.
+ * protobuf, one path for each array, so that weights are never copied; smaller ones go inline as raw little-endian bytes.
+ *
+ * The shape of every value is written down. Where it is not, onnxruntime gives symbolic dimensions names of its own, a new
+ * one for each, and then looks in vain for buffers of one size when it plans which to use again: with 1.30 a decoder of
+ * 1,450 nodes took 0.4 s longer to load.
  */
 import { create, toBinary } from "@bufbuild/protobuf";
 import { getTextEncoding } from "@bufbuild/protobuf/wire";
@@ -39,14 +43,16 @@ export function serialise(graph: GraphRecord): BuiltGraph {
 	const nameOf = (name: string): string => renamed.get(name) ?? name;
 	const weights: BuiltGraph["weights"] = [];
 	const initializer: TensorProto[] = [];
+	const paths = new Map<TensorData["data"], string>();
 	for (const [name, tensor] of graph.constants) {
 		const bytes = bytesOf(tensor);
 		if (bytes.byteLength < externalFrom) {
 			initializer.push(tensorProto(tensor, name));
 			continue;
 		}
-		const path = `weights/${name}`;
-		weights.push({ path, data: bytes });
+		const path = paths.get(tensor.data) ?? `weights/${name}`;
+		if (!paths.has(tensor.data)) weights.push({ path, data: bytes });
+		paths.set(tensor.data, path);
 		initializer.push(
 			create(TensorProtoSchema, {
 				name,
@@ -74,6 +80,9 @@ export function serialise(graph: GraphRecord): BuiltGraph {
 			input: graph.inputs.map((value) => valueInfo(value.name, value)),
 			output: graph.outputs.map(({ name, value }) => valueInfo(name, value)),
 			initializer,
+			valueInfo: graph.nodes.flatMap(({ values }) =>
+				values.filter(({ name }) => !renamed.has(name)).map((value) => valueInfo(value.name, value)),
+			),
 			node: graph.nodes.map((node) => ({
 				name: node.name,
 				opType: node.op,

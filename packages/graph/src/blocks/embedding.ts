@@ -11,5 +11,7 @@ export function embedding(ids: Value<"int64">, table: LinearWeight): Value<"floa
 	if (table.kind === "dense") return gather(table.weight, flat, 0);
 	const { codes, scales, bits, blockSize } = table;
 	const [rows, blocks, bytes] = codes.shape as [number, number, number];
-	return gatherBlockQuantized(reshape(codes, [rows, blocks * bytes]), flat, scales, { bits, blockSize });
+	const shape = [rows, blocks * bytes];
+	const matrix = codes.graph.reshapedConstant(codes, shape) ?? reshape(codes, shape);
+	return gatherBlockQuantized(matrix, flat, scales, { bits, blockSize });
 }
