@@ -16,7 +16,11 @@ import { CpuKvStore } from "./cpu-kv-store.ts";
 import { fromOrt, toOrt } from "./host-tensors.ts";
 import type { KvTensors } from "./kv-tensors.ts";
 import type { Resources } from "./resources.ts";
-import { attempt, writeWeights } from "./weight-files.ts";
+
+export interface LoadableGraph {
+	readonly model: Uint8Array;
+	readonly weights: string | NonNullable<GraphFile["weights"]>;
+}
 
 const NO_BUFFERS: Readonly<Record<string, ort.Tensor>> = Object.freeze(Object.create(null));
 
@@ -39,12 +43,12 @@ export class CpuGraphSession implements GraphSession {
 		resources.sessions.add(this);
 	}
 
+	/** Weights lie in memory, or below a folder. */
 	static async load(
-		{ model, weights = [] }: GraphFile,
+		{ model, weights }: LoadableGraph,
 		threads: number,
 		resources: Resources,
 	): Promise<CpuGraphSession> {
-		const files = writeWeights(weights);
 		try {
 			const session = await ort.InferenceSession.create(model, {
 				executionProviders: ["cpu"],
@@ -55,9 +59,9 @@ export class CpuGraphSession implements GraphSession {
 				// costs half as much again and gains no time. README.md has the figures.
 				enableCpuMemArena: true,
 				enableMemPattern: false,
-				...(files === undefined
-					? { externalData: weights.map(({ path, data }) => ({ path, data })) }
-					: { extra: { session: { model_external_initializers_file_folder_path: files.folder } } }),
+				...(typeof weights === "string"
+					? { extra: { session: { model_external_initializers_file_folder_path: weights } } }
+					: { externalData: weights.map(({ path, data }) => ({ path, data })) }),
 			});
 			return new CpuGraphSession(session, resources);
 		} catch (cause) {
@@ -66,8 +70,6 @@ export class CpuGraphSession implements GraphSession {
 				`loadGraph: expected a graph that onnxruntime accepts, got its refusal: ${reason(cause)}`,
 				{ cause },
 			);
-		} finally {
-			if (files !== undefined) attempt(files.remove);
 		}
 	}
 

@@ -15,10 +15,12 @@ import {
 	type Runtime,
 	TokError,
 } from "@tok/runtime";
-import { CpuGraphSession } from "./cpu-graph-session.ts";
+import { CpuGraphSession, type LoadableGraph } from "./cpu-graph-session.ts";
 import { CpuKvBank } from "./cpu-kv-bank.ts";
 import { CpuKvStore } from "./cpu-kv-store.ts";
+import { PreparedGraphs } from "./prepared-graphs.ts";
 import { availableMemory, Resources } from "./resources.ts";
+import { attempt, writeWeights } from "./weight-files.ts";
 
 /** More than any machine has use for; onnxruntime starts as many as it is told to. */
 const MAX_THREADS = 1024;
@@ -28,17 +30,27 @@ export interface CpuOptions {
 	readonly threads?: number;
 	/** Bytes that all key/value stores together may take. Defaults to the memory of the machine or its container. */
 	readonly memoryLimit?: number;
+	/**
+	 * Folder in which graphs that are loaded under a key are kept for the next time: about as many bytes as their weights.
+	 * It is made when first needed. Defaults to none.
+	 */
+	readonly prepared?: string;
 }
 
 /** Creates the CPU runtime. Throws a TokError when an option is out of range. */
 export function cpu({
 	threads = availableParallelism(),
 	memoryLimit = availableMemory(),
+	prepared,
 }: CpuOptions = {}): Runtime {
 	checkThreads(threads);
 	if (!Number.isSafeInteger(memoryLimit) || memoryLimit < 1)
 		throw new TokError("runtime-cpu", `memoryLimit: expected bytes, an integer ≥ 1, got ${memoryLimit}.`);
-	return new CpuRuntime(threads, memoryLimit);
+	return new CpuRuntime(
+		threads,
+		memoryLimit,
+		prepared === undefined ? undefined : new PreparedGraphs(prepared),
+	);
 }
 
 function checkThreads(threads: number): void {
@@ -53,23 +65,28 @@ class CpuRuntime implements Runtime {
 	readonly name = "cpu";
 	readonly memoryLimit: number;
 	readonly #threads: number;
+	readonly #prepared: PreparedGraphs | undefined;
 	readonly #resources: Resources;
 	#disposed = false;
 
-	constructor(threads: number, memoryLimit: number) {
+	constructor(threads: number, memoryLimit: number, prepared: PreparedGraphs | undefined) {
 		this.#threads = threads;
+		this.#prepared = prepared;
 		this.memoryLimit = memoryLimit;
 		this.#resources = new Resources(memoryLimit);
 	}
 
 	async loadGraph(
-		file: GraphFile,
-		{ threads = this.#threads, signal }: LoadOptions = {},
+		file: GraphFile | (() => GraphFile),
+		{ threads = this.#threads, key, signal }: LoadOptions = {},
 	): Promise<GraphSession> {
 		this.#checkOpen();
 		checkThreads(threads);
 		signal?.throwIfAborted();
-		const session = await CpuGraphSession.load(file, threads, this.#resources);
+		const make = typeof file === "function" ? file : () => file;
+		const session = await (key === undefined || this.#prepared === undefined
+			? this.#load(make(), threads)
+			: this.#loadPrepared(this.#prepared, key, make, threads));
 		// onnxruntime cannot be interrupted while it loads; what happened meanwhile takes effect here.
 		if (this.#disposed || signal?.aborted) await session.dispose();
 		this.#checkOpen();
@@ -97,6 +114,38 @@ class CpuRuntime implements Runtime {
 
 	[Symbol.asyncDispose](): Promise<void> {
 		return this.dispose();
+	}
+
+	async #load({ model, weights = [] }: GraphFile, threads: number): Promise<CpuGraphSession> {
+		const files = writeWeights(weights);
+		try {
+			const graph = { model, weights: files?.folder ?? weights };
+			return await CpuGraphSession.load(graph, threads, this.#resources);
+		} finally {
+			if (files !== undefined) attempt(files.remove);
+		}
+	}
+
+	/** The graph that is kept under the key, or else the one that `make` makes, which is kept then. */
+	async #loadPrepared(
+		prepared: PreparedGraphs,
+		key: string,
+		make: () => GraphFile,
+		threads: number,
+	): Promise<CpuGraphSession> {
+		const load = async (graph: LoadableGraph | undefined): Promise<CpuGraphSession | undefined> => {
+			try {
+				return graph && (await CpuGraphSession.load(graph, threads, this.#resources));
+			} catch {
+				// Removed by another process meanwhile, or refused: then it is refused once more, with the reason.
+				prepared.remove(key);
+				return undefined;
+			}
+		};
+		const known = await load(prepared.find(key));
+		if (known !== undefined) return known;
+		const file = make();
+		return (await load(prepared.keep(key, file))) ?? this.#load(file, threads);
 	}
 
 	#checkOpen(): void {

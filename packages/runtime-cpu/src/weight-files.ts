@@ -15,7 +15,7 @@ import type { GraphFile } from "@tok/runtime";
 const LEAST = 2 ** 20;
 const PREFIX = "tok-weights-";
 /** Milliseconds after which a folder is no load's any more. */
-const ABANDONED = 3_600_000;
+export const ABANDONED = 3_600_000;
 
 export interface WeightFiles {
 	/** Where the paths of the weights lead from. */

@@ -144,6 +144,11 @@ export interface KvPlaces {
 export interface LoadOptions {
 	/** Defaults to what the runtime was created with. */
 	readonly threads?: number;
+	/**
+	 * Names what is loaded, for ever and everywhere: under one key there is one graph. A runtime that keeps graphs may
+	 * load the one that it has under the key, and leave a function that would make it uncalled (SPEC.md R26).
+	 */
+	readonly key?: string;
 	readonly signal?: AbortSignal;
 }
 
@@ -152,8 +157,11 @@ export interface Runtime {
 	readonly name: string;
 	/** Bytes that all open stores together may take; undefined when unknown. */
 	readonly memoryLimit: number | undefined;
-	/** Throws a TokError when the graph is none that the backend accepts, and the signal's reason when it is aborted. */
-	loadGraph(file: GraphFile, options?: LoadOptions): Promise<GraphSession>;
+	/**
+	 * Takes a graph, or a function that makes it when it is needed. Throws a TokError when the graph is none that the
+	 * backend accepts, and the signal's reason when it is aborted.
+	 */
+	loadGraph(file: GraphFile | (() => GraphFile), options?: LoadOptions): Promise<GraphSession>;
 	/** A store of zeros. Throws a TokError when the shape is none, or exceeds the memory. */
 	createKvStore(shape: KvShape): KvStore;
 	/** Room for `size` stores of one shape. Throws a TokError when the shape is none, or exceeds the memory. */

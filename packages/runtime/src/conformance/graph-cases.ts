@@ -1,5 +1,5 @@
-/** R1–R9: loading and running graphs. */
-import type { DType, GraphSession, Runtime, Tensor, TypedArrays } from "../runtime.ts";
+/** R1–R9 and R26: loading and running graphs. */
+import type { DType, GraphFile, GraphSession, Runtime, Tensor, TypedArrays } from "../runtime.ts";
 import {
 	type ConformanceCase,
 	conformanceCase,
@@ -76,6 +76,34 @@ export const graphCases: readonly ConformanceCase[] = [
 		controller.abort(reason);
 		for (const outcome of [await meanwhile, await rejection()])
 			expectThat("loadGraph rejects with the signal's reason", outcome === reason);
+	}),
+	conformanceCase("R26a", "a function makes the graph once, or the runtime has kept it", async (runtime) => {
+		const key = `conformance ${Date.now()} ${Math.random()}`;
+		const weight = new Numbers(1).tensor([32, 32]);
+		const x = new Numbers(2).tensor([2, 32]);
+		const expected = matrixProduct(x.data, weight.data, 32);
+		for (const isNew of [true, false]) {
+			let calls = 0;
+			const make = (): GraphFile => {
+				calls++;
+				return product(weight);
+			};
+			const session = await runtime.loadGraph(make, { key });
+			expectThat("the function is called at most once", calls <= 1);
+			expectThat("the function is called under a key that is new", !isNew || calls === 1);
+			const { y } = await session.run({ x });
+			expectClose("x · weight", y?.data as Float32Array, expected, 1e-5);
+		}
+	}),
+	conformanceCase("R26b", "what the function throws, loadGraph rejects with", async (runtime) => {
+		const reason = new Error("no such weights");
+		const make = (): GraphFile => {
+			throw reason;
+		};
+		for (const options of [{}, { key: `conformance ${Date.now()} ${Math.random()}` }]) {
+			const outcome = await runtime.loadGraph(make, options).catch((error: unknown) => error);
+			expectThat("loadGraph rejects with the function's error", outcome === reason);
+		}
 	}),
 	...dtypes.map((dtype, index) =>
 		conformanceCase(`R4${letter(index)}`, `${dtype} goes in and comes out unchanged`, async (runtime) => {
