@@ -6,6 +6,7 @@ import { cacheBytesPerEntry, policyEntries } from "./decoder/cache-cost.ts";
 import { DecoderEngine } from "./decoder/decoder-engine.ts";
 import { checkIds, DecoderState } from "./decoder/decoder-state.ts";
 import { StepBatch } from "./decoder/step-batch.ts";
+import { graphKey } from "./graph-key.ts";
 import type {
 	Batch,
 	BatchOptions,
@@ -49,9 +50,16 @@ export class LanguageModel implements Model, SessionModel {
 	#fingerprint: string | undefined;
 
 	constructor({ name, decoder, text, precision, runtime }: LanguageModelOptions) {
-		const { config, weights, pairing } = decoder;
+		const { config, weights, pairing, file } = decoder;
 		this.#decoder = decoder;
-		this.engine = new DecoderEngine({ config, weights, pairing, precision, runtime });
+		this.engine = new DecoderEngine({
+			config,
+			weights,
+			pairing,
+			precision,
+			runtime,
+			graphKey: () => graphKey({ fingerprint: this.fingerprint(), file, precision, pairing }),
+		});
 		this.tokenizer = text.tokenizer;
 		this.chatTemplate = text.chatTemplate;
 		this.info = {

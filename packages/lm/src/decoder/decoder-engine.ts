@@ -3,7 +3,7 @@
  */
 import type { Policy, Positions } from "@tok/kv-cache";
 import { type Pairing, type RopeFrequencies, ropeFrequencies } from "@tok/rope";
-import { type GraphSession, type Runtime, TokError } from "@tok/runtime";
+import { type GraphFile, type GraphSession, type Runtime, TokError } from "@tok/runtime";
 import type { Precision } from "../model.ts";
 import { buildDecoder } from "./decoder.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
@@ -16,6 +16,8 @@ export interface DecoderEngineOptions {
 	readonly precision: Precision;
 	readonly pairing: Pairing;
 	readonly runtime: Runtime;
+	/** Names the model's graphs for a runtime that keeps them. Defaults to none. */
+	readonly graphKey?: () => string | undefined;
 }
 
 export class DecoderEngine {
@@ -24,15 +26,17 @@ export class DecoderEngine {
 	readonly precision: Precision;
 	readonly runtime: Runtime;
 	readonly #pairing: Pairing;
+	readonly #graphKey: DecoderEngineOptions["graphKey"];
 	readonly #graphs = new Map<number, Promise<GraphSession>>();
 	#disposed = false;
 
-	constructor({ config, weights, precision, pairing, runtime }: DecoderEngineOptions) {
+	constructor({ config, weights, precision, pairing, runtime, graphKey }: DecoderEngineOptions) {
 		this.config = config;
 		this.weights = weights;
 		this.precision = precision;
 		this.runtime = runtime;
 		this.#pairing = pairing;
+		this.#graphKey = graphKey;
 	}
 
 	/** The graph for a cache of this many segments. A failure is not kept: the next call tries again. */
@@ -74,9 +78,12 @@ export class DecoderEngine {
 	async #load(segments: number): Promise<GraphSession> {
 		const { config, weights, precision, runtime } = this;
 		const memory = new WeightMemory();
+		// Four bytes a parameter are not worth their disk.
+		const key = precision === "fast" ? this.#graphKey?.() : undefined;
+		const make = (): GraphFile =>
+			buildDecoder(config, weights, { precision, segments, pairing: this.#pairing, memory });
 		try {
-			const file = buildDecoder(config, weights, { precision, segments, pairing: this.#pairing, memory });
-			return await runtime.loadGraph(file);
+			return await runtime.loadGraph(make, key === undefined ? {} : { key: `${key}, ${segments} segments` });
 		} finally {
 			memory.release();
 		}

@@ -11,6 +11,8 @@ export interface ByteSource {
 	readonly path: string;
 	/** Bytes in all. */
 	readonly size: number;
+	/** Another one when the file has changed; undefined for what is no file. */
+	readonly stamp: string | undefined;
 	/**
 	 * Bytes [offset, offset + length) in a buffer of their own that starts at the first of them, so that any typed array
 	 * can view it. The caller has checked that they lie within `size`. Throws when the file has shrunk or cannot be read.
@@ -38,6 +40,7 @@ export function openFileSource(path: string): ByteSource {
 		return {
 			path,
 			size: stat.size,
+			stamp: `${stat.size} ${stat.mtimeMs}`,
 			read(offset, length) {
 				if (!open) throw closed(path);
 				const bytes = allocate(path, length);
@@ -66,6 +69,7 @@ export function memorySource(path: string, bytes: Uint8Array): ByteSource {
 	return {
 		path,
 		size: bytes.length,
+		stamp: undefined,
 		read(offset, length) {
 			if (!open) throw closed(path);
 			const copy = allocate(path, length);

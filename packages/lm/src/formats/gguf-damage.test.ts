@@ -109,7 +109,7 @@ describe("a lying header is refused in words", () => {
 			window.set(start.subarray(offset, offset + length));
 			return window;
 		};
-		const source: ByteSource = { path: "large.gguf", size: 2 ** 40, read, close: () => {} };
+		const source: ByteSource = { path: "large.gguf", size: 2 ** 40, stamp: undefined, read, close: () => {} };
 		expect(() => readGguf(source)).toThrow(
 			/claims a text of 34359738368 bytes, but only 67108832 bytes remain for the header/,
 		);

@@ -18,6 +18,7 @@ type ReadableType = TensorTypeInfo & { readonly dequantize: NonNullable<TensorTy
 
 export class StoredTensorFile implements TensorFile {
 	readonly path: string;
+	readonly stamp: string | undefined;
 	readonly metadata: ReadonlyMap<string, MetadataValue>;
 	readonly tensors: ReadonlyMap<string, StoredTensor>;
 	readonly #sources: readonly ByteSource[];
@@ -33,6 +34,8 @@ export class StoredTensorFile implements TensorFile {
 		this.metadata = metadata;
 		this.tensors = tensors;
 		this.#sources = sources;
+		const stamps = sources.map(({ stamp }) => stamp);
+		this.stamp = stamps.includes(undefined) ? undefined : stamps.join(", ");
 	}
 
 	readBytes(name: string, begin = 0, end?: number): Uint8Array<ArrayBuffer> {

@@ -20,6 +20,8 @@ export interface TensorInfo {
 
 export interface TensorFile {
 	readonly path: string;
+	/** Another one when one of the files behind it has changed; undefined when they are no files. */
+	readonly stamp: string | undefined;
 	readonly metadata: ReadonlyMap<string, MetadataValue>;
 	/** By name, in the order of the file. */
 	readonly tensors: ReadonlyMap<string, TensorInfo>;
