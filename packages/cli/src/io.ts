@@ -38,7 +38,11 @@ export interface Io {
 /** The libraries that commands call; loaded when first used, so that help and bad flags answer at once. */
 export interface Services {
 	resolveModel(name: string, options: ResolveOptions): Promise<ResolvedModel>;
-	createRuntime(options: { readonly threads?: number }): Promise<LoadModelOptions["runtime"]>;
+	/** `prepare`: graphs are kept in the cache. */
+	createRuntime(options: {
+		readonly threads?: number;
+		readonly prepare: boolean;
+	}): Promise<LoadModelOptions["runtime"]>;
 	loadModel(name: string, options: LoadModelOptions): Promise<Model>;
 	/** `model.prepare`. */
 	prepare(model: Model, policy: Policy): Promise<void>;

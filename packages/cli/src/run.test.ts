@@ -284,6 +284,12 @@ describe("generate", () => {
 		expect(model.stream[0]).toBe(256);
 	});
 
+	test("graphs are kept, unless --no-prepare says otherwise", async () => {
+		const argv = ["generate", "--prompt", "a", "--max-tokens", "1"];
+		expect((await tok(argv)).prepared).toEqual([true]);
+		expect((await tok([...argv, "--no-prepare"])).prepared).toEqual([false]);
+	});
+
 	test("a prompt that looks like a flag", async () => {
 		const { model } = await tok(["generate", "--prompt=--json", "--max-tokens", "1"]);
 		expect(Buffer.from(model.stream.slice(0, 6)).toString()).toBe("--json");

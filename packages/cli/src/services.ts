@@ -1,4 +1,5 @@
 /** The real libraries, imported when a command first needs them. */
+import { join } from "node:path";
 import type { InterruptGuard } from "./interrupt.ts";
 import type { Services } from "./io.ts";
 
@@ -20,9 +21,9 @@ export function services(guard: InterruptGuard): Services {
 			const { quantizeModel } = await import("@tok/lm");
 			return quantizeModel(name, options);
 		},
-		async createRuntime(options) {
-			const { cpu } = await import("@tok/runtime-cpu");
-			return cpu(options);
+		async createRuntime({ prepare, ...options }) {
+			const [{ cpu }, { cacheFolder }] = await Promise.all([import("@tok/runtime-cpu"), import("@tok/lm")]);
+			return cpu(prepare ? { ...options, prepared: join(cacheFolder(), "prepared") } : options);
 		},
 		async loadModel(name, options) {
 			const { loadModel } = await import("@tok/lm");

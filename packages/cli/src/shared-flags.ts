@@ -37,6 +37,10 @@ export const runFlags: ArgsDef = {
 		valueHint: "count",
 		description: "Threads to compute with. Default: one per core",
 	},
+	"no-prepare": {
+		type: "boolean",
+		description: "Build the model anew, and keep nothing of it in the cache for the next start",
+	},
 };
 
 export const jsonFlag: ArgsDef = {
@@ -51,6 +55,8 @@ export interface RunSettings {
 	readonly positions: Positions | undefined;
 	readonly chunk: number | undefined;
 	readonly threads: number | undefined;
+	/** Keep the model's graph in the cache, and take it from there. */
+	readonly prepare: boolean;
 }
 
 export function readModelFlag(flags: Flags): string {
@@ -65,6 +71,7 @@ export function readRunFlags(flags: Flags): RunSettings {
 		positions: flags.choice("positions", ["in-cache", "original"]),
 		chunk: flags.integer("chunk", 1, 65_536),
 		threads: flags.integer("threads", 1, 1024),
+		prepare: !flags.has("no-prepare"),
 	};
 }
 

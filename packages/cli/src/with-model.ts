@@ -7,11 +7,14 @@ import { ProgressLine } from "./terminal/progress-line.ts";
 
 export async function withModel(
 	{ io, services }: Context,
-	settings: Pick<RunSettings, "model" | "precision" | "threads">,
+	settings: Pick<RunSettings, "model" | "precision" | "threads" | "prepare">,
 	use: (model: Model) => Promise<void>,
 ): Promise<void> {
 	const progress = new ProgressLine(io.stderr, io.env);
-	const runtime = await services.createRuntime(defined({ threads: settings.threads }));
+	const runtime = await services.createRuntime({
+		prepare: settings.prepare,
+		...defined({ threads: settings.threads }),
+	});
 	try {
 		const model = await services
 			.loadModel(settings.model, {

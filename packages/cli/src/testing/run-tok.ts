@@ -11,6 +11,8 @@ export interface Outcome {
 	readonly model: FakeModel;
 	/** Models that were loaded. */
 	readonly loaded: readonly string[];
+	/** Whether each runtime was to keep graphs. */
+	readonly prepared: readonly boolean[];
 }
 
 export interface TokOptions {
@@ -32,6 +34,7 @@ export async function tok(argv: readonly string[], options: TokOptions = {}): Pr
 	const stderr = capture(undefined);
 	const model = fakeModel();
 	const loaded: string[] = [];
+	const prepared: boolean[] = [];
 	const io: Io = {
 		stdin: Readable.from(options.stdin === undefined ? [] : [Buffer.from(options.stdin)]),
 		stdout,
@@ -40,16 +43,18 @@ export async function tok(argv: readonly string[], options: TokOptions = {}): Pr
 		signal: controller.signal,
 		intercept: () => () => undefined,
 	};
-	const code = await run(argv, io, options.services ?? fakeServices(model, loaded));
-	return { code, stdout: stdout.text(), stderr: stderr.text(), model, loaded };
+	const code = await run(argv, io, options.services ?? fakeServices(model, loaded, prepared));
+	return { code, stdout: stdout.text(), stderr: stderr.text(), model, loaded, prepared };
 }
 
-function fakeServices(model: FakeModel, loaded: string[]): Services {
+function fakeServices(model: FakeModel, loaded: string[], prepared: boolean[]): Services {
 	return {
 		resolveModel: async (name) => ({ name, path: import.meta.filename, format: "gguf" }),
 		// Nothing of a runtime is used by the fake model.
-		createRuntime: async () =>
-			({ dispose: async () => undefined }) as Awaited<ReturnType<Services["createRuntime"]>>,
+		async createRuntime({ prepare }) {
+			prepared.push(prepare);
+			return { dispose: async () => undefined } as Awaited<ReturnType<Services["createRuntime"]>>;
+		},
 		async loadModel(name) {
 			loaded.push(name);
 			return model;
