@@ -46,7 +46,7 @@ export const samplingFlags: ArgsDef = {
 	speculate: {
 		type: "string",
 		valueHint: "count",
-		description: "Guess up to so many tokens ahead where the text repeats itself; same text. Default: 0",
+		description: "Guess so many tokens ahead at most: faster where text repeats itself. Default: 0",
 	},
 	stop: {
 		type: "string",

@@ -165,8 +165,9 @@ export interface GenerateOptions extends Sampling {
 	readonly logprobs?: number;
 	/**
 	 * Most tokens that are guessed ahead, from what the stream said before, and read together with the one that is
-	 * due: the same stream, up to float32 rounding, in fewer runs where it repeats itself. Nothing is guessed in a
-	 * batch, nor under `recompute`. Defaults to 0.
+	 * due: fewer runs where the stream repeats itself. Each token is chosen as without guesses, from logits that differ
+	 * by rounding: in `exact` by float32's, which makes it the same stream, in `fast` by that of 8-bit activations.
+	 * Nothing is guessed in a batch, nor under `recompute`. Defaults to 0.
 	 */
 	readonly speculate?: number;
 	readonly signal?: AbortSignal | undefined;

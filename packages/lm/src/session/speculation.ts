@@ -1,7 +1,7 @@
 /**
  * Guessed tokens, read together with the one that is pending. Each row's logits choose the next token as they would
- * alone; as long as that is the guess, the next row's are those that a run of its own would give, up to float32
- * rounding, and the run is spared. So a guess changes how long a stream takes, and not what it says.
+ * alone; as long as that is the guess, the next row's are those that a run of its own would give, up to rounding, and
+ * the run is spared. So a guess changes how long a stream takes, and not what it says.
  *
  * A row costs about a quarter of a run, so guesses have to be right one time in three or so: as many are made as were
  * right before, and about twice as many once all of them were.
