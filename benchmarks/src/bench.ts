@@ -26,6 +26,7 @@ bench speculation  tok alone: milliseconds per token with and without guesses, a
 speed:
   --rounds N       Default: 7
   --steps N        Tokens of a decoding case. Default: 64
+  --only PATTERN   Cases whose names match this regular expression: "start|memory"
 steps:
   --rounds N       Against reading the window again. Default: 5
   --steps N        Steps that are timed one by one. Default: 2000
@@ -45,6 +46,7 @@ const quick = has("quick");
 const signal = interruptSignal();
 const model = text("model") ?? MODEL;
 const threads = integer("threads") ?? Math.min(2, availableParallelism());
+const only = text("only");
 const out = text("out") ?? resultPath(`${command}.json`);
 
 if (command === "speed") {
@@ -53,6 +55,7 @@ if (command === "speed") {
 		threads,
 		rounds: integer("rounds") ?? (quick ? 2 : 7),
 		steps: integer("steps") ?? (quick ? 16 : 64),
+		only: only === undefined ? undefined : new RegExp(only),
 		signal,
 	});
 	if (report.cases.length > 0) console.log(formatSpeed(report));

@@ -1,6 +1,7 @@
 /** The cases of the comparison, and how one case is run once on one side. */
+import { rmSync } from "node:fs";
 import type { EngineName, EngineOptions } from "./engine.ts";
-import { EngineProcess } from "./engine-process.ts";
+import { EngineProcess, type Memory } from "./engine-process.ts";
 
 export interface Case {
 	readonly name: string;
@@ -52,6 +53,8 @@ export function speedCases(ids: readonly number[], steps: number): SpeedCase[] {
 }
 
 export const startCases = {
+	cold: { name: "first start to first token, nothing prepared", unit: "ms", better: "lower" },
+	coldPeak: { name: "peak memory of a first start", unit: "MB", better: "lower" },
 	firstToken: { name: "process start to first token", unit: "ms", better: "lower" },
 	steady: { name: "resident memory, window of 256 full", unit: "MB", better: "lower" },
 	peak: { name: "peak memory", unit: "MB", better: "lower" },
@@ -61,21 +64,43 @@ export const startCases = {
 const PROMPT = 16;
 const WINDOW = 256;
 
-/** Starts a process, waits for its first token, fills a window of 256, and asks for its memory. */
-export async function runStart(
+/**
+ * Starts a process where nothing is prepared and waits for its first token; then another, which finds what the first
+ * has left, fills a window of 256 too, and is asked for its memory.
+ */
+export async function runStarts(
 	name: EngineName,
 	options: EngineOptions,
 	ids: readonly number[],
 	steps: number,
 ): Promise<Record<keyof typeof startCases, number>> {
+	rmSync(options.prepared, { recursive: true, force: true });
+	const first = await runStart(name, options, ids, async (engine) => engine.ask("memory", null));
+	const second = await runStart(name, options, ids, async (engine) => {
+		await engine.ask("decode", { ids: ids.slice(0, WINDOW), window: WINDOW, steps });
+		return engine.ask("memory", null);
+	});
+	return {
+		cold: first.firstToken,
+		coldPeak: first.memory.peak / 1e6,
+		firstToken: second.firstToken,
+		steady: second.memory.resident / 1e6,
+		peak: second.memory.peak / 1e6,
+	};
+}
+
+async function runStart(
+	name: EngineName,
+	options: EngineOptions,
+	ids: readonly number[],
+	after: (engine: EngineProcess) => Promise<Memory>,
+): Promise<{ readonly firstToken: number; readonly memory: Memory }> {
 	const begun = performance.now();
 	const engine = new EngineProcess(name, options);
 	try {
 		await engine.ask("prefill", { ids: ids.slice(0, PROMPT), window: WINDOW });
 		const firstToken = performance.now() - begun;
-		await engine.ask("decode", { ids: ids.slice(0, WINDOW), window: WINDOW, steps });
-		const { resident, peak } = await engine.ask("memory", null);
-		return { firstToken, steady: resident / 1e6, peak: peak / 1e6 };
+		return { firstToken, memory: await after(engine) };
 	} finally {
 		await engine.close();
 	}

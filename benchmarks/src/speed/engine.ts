@@ -9,6 +9,8 @@ export interface EngineOptions {
 	/** Where that model's file lies. */
 	readonly path: string;
 	readonly threads: number;
+	/** Folder of graphs that tok has prepared, or that it will. */
+	readonly prepared: string;
 }
 
 export interface Engine {

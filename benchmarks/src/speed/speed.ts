@@ -3,12 +3,14 @@
  * after the other and in turn first, so that whatever else the machine does falls on both. Ratios are taken within a
  * round; medians over the rounds are reported with their range.
  */
-
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { goldenTokens, type ModelFile, modelFile } from "../support/inputs.ts";
 import { currentLoad, describeMachine, type Machine } from "../support/machine.ts";
 import { clearProgress, showProgress } from "../support/progress.ts";
 import { type Spread, spread } from "../support/statistics.ts";
-import { type Case, runStart, type SpeedCase, speedCases, startCases } from "./cases.ts";
+import { type Case, runStarts, type SpeedCase, speedCases, startCases } from "./cases.ts";
 import { type EngineName, type EngineOptions, engineNames } from "./engine.ts";
 import { EngineProcess } from "./engine-process.ts";
 
@@ -18,6 +20,8 @@ export interface SpeedOptions {
 	readonly rounds: number;
 	/** Tokens generated in each decoding case. */
 	readonly steps: number;
+	/** Runs the cases whose names match. Defaults to all. */
+	readonly only?: RegExp | undefined;
 	readonly signal: AbortSignal;
 }
 
@@ -43,18 +47,24 @@ export interface SpeedReport {
 type Values = Map<Case, Record<EngineName, number[]>>;
 
 export async function measureSpeed(options: SpeedOptions): Promise<SpeedReport> {
-	const { model: name, rounds, steps, threads, signal } = options;
+	const { model: name, rounds, steps, threads, only = /^/, signal } = options;
 	const machine = describeMachine();
 	const model = await modelFile(name);
 	const ids = [...goldenTokens()];
 	const values: Values = new Map();
 	const loads: number[] = [];
-	const engineOptions: EngineOptions = { model: name, path: model.path, threads };
+	const folder = mkdtempSync(join(tmpdir(), "tok-bench-"));
+	const engineOptions: EngineOptions = {
+		model: name,
+		path: model.path,
+		threads,
+		prepared: join(folder, "prepared"),
+	};
 	const engines = engineNames.map((engine) => new EngineProcess(engine, engineOptions));
 	const descriptions: string[] = [];
 	try {
 		for (const engine of engines) descriptions.push(await engine.ask("description", null));
-		const cases = speedCases(ids, steps);
+		const cases = speedCases(ids, steps).filter((each) => only.test(each.name));
 		for (let round = 0; round <= rounds && !signal.aborted; round++) {
 			if (round > 0) loads.push(currentLoad());
 			// The first one warms up, and is not recorded.
@@ -66,16 +76,16 @@ export async function measureSpeed(options: SpeedOptions): Promise<SpeedReport> 
 	} finally {
 		for (const engine of engines) await engine.close();
 	}
-	for (let round = 1; round <= rounds; round++) {
+	const starts = typedEntries(startCases).filter(([, each]) => only.test(each.name));
+	for (let round = 1; round <= rounds && starts.length > 0; round++) {
 		for (const engine of alternate(engineNames, round)) {
 			if (signal.aborted) break;
 			showProgress(`round ${round} of ${rounds}: start and memory, ${engine}`);
-			const measured = await runStart(engine, engineOptions, ids, steps);
-			record(values, startCases.firstToken, engine, measured.firstToken);
-			record(values, startCases.steady, engine, measured.steady);
-			record(values, startCases.peak, engine, measured.peak);
+			const measured = await runStarts(engine, engineOptions, ids, steps);
+			for (const [kind, each] of starts) record(values, each, engine, measured[kind]);
 		}
 	}
+	rmSync(folder, { recursive: true, force: true });
 	clearProgress();
 	const cases = [...values].filter(isPaired).map(summarise);
 	return { machine, model, threads, descriptions, rounds: loads.length, steps, loads, cases };
@@ -94,6 +104,10 @@ async function runCases(
 			showProgress(`${stage}: ${each.name}, ${engine.name}`);
 			record(values, each, engine.name, await each.run(engine));
 		}
+}
+
+function typedEntries<K extends string, V>(record: Record<K, V>): [K, V][] {
+	return Object.entries(record) as [K, V][];
 }
 
 /** Who begins changes from round to round. */

@@ -1,4 +1,8 @@
-/** tok's side: `sink:4,rolling:N−4`, in the default precision of the file, with the default chunk. */
+/**
+ * tok's side: `sink:4,rolling:N−4`, in the default precision of the file, with the default chunk, prepared graphs and
+ * V8 as the command `tok` has them.
+ */
+import { setFlagsFromString } from "node:v8";
 import { rolling, sink } from "@tok/kv-cache";
 import { type GenerateOptions, loadModel, type Model, type Session } from "@tok/lm";
 import { cpu } from "@tok/runtime-cpu";
@@ -9,8 +13,9 @@ const SINKS = 4;
 const WARM_UP = 8;
 const greedy: GenerateOptions = { temperature: 0, ignoreEndOfText: true };
 
-export async function openTok({ model: name, threads }: EngineOptions): Promise<Engine> {
-	const runtime = cpu({ threads });
+export async function openTok({ model: name, threads, prepared }: EngineOptions): Promise<Engine> {
+	setFlagsFromString("--semi-space-growth-factor=1");
+	const runtime = cpu({ threads, prepared });
 	const model = await loadModel(name, { runtime });
 	return {
 		description: `tok, precision ${model.info.precision}, float32 cache`,
