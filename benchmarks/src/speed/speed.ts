@@ -3,7 +3,7 @@
  * after the other and in turn first, so that whatever else the machine does falls on both. Ratios are taken within a
  * round; medians over the rounds are reported with their range.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempDisposableSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { goldenTokens, type ModelFile, modelFile } from "../support/inputs.ts";
@@ -53,12 +53,12 @@ export async function measureSpeed(options: SpeedOptions): Promise<SpeedReport> 
 	const ids = [...goldenTokens()];
 	const values: Values = new Map();
 	const loads: number[] = [];
-	const folder = mkdtempSync(join(tmpdir(), "tok-bench-"));
+	using folder = mkdtempDisposableSync(join(tmpdir(), "tok-bench-"));
 	const engineOptions: EngineOptions = {
 		model: name,
 		path: model.path,
 		threads,
-		prepared: join(folder, "prepared"),
+		prepared: join(folder.path, "prepared"),
 	};
 	const engines = engineNames.map((engine) => new EngineProcess(engine, engineOptions));
 	const descriptions: string[] = [];
@@ -85,7 +85,6 @@ export async function measureSpeed(options: SpeedOptions): Promise<SpeedReport> 
 			for (const [kind, each] of starts) record(values, each, engine, measured[kind]);
 		}
 	}
-	rmSync(folder, { recursive: true, force: true });
 	clearProgress();
 	const cases = [...values].filter(isPaired).map(summarise);
 	return { machine, model, threads, descriptions, rounds: loads.length, steps, loads, cases };
