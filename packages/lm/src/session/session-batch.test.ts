@@ -1,16 +1,15 @@
 /** Batches on a tiny model, rule by rule: SPEC.md. */
 import { dense, type Policy, recompute, rolling, sink } from "@tok/kv-cache";
-import type { GraphSession, Runtime } from "@tok/runtime";
 import { cpu } from "@tok/runtime-cpu";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadModel } from "../load-model.ts";
 import type { Model, Session, SessionOptions } from "../model.ts";
 import { collect } from "../testing/collect.ts";
 import { removeFolder, tinyModelFolder } from "../testing/tiny-model.ts";
+import { type Run, watchedRuntime } from "../testing/watched-runtime.ts";
 
-/** Tokens and rows of every run. */
-const runs: { readonly rows: number; readonly tokens: number }[] = [];
-const runtime = counting(cpu({ threads: 1 }));
+const runs: Run[] = [];
+const runtime = watchedRuntime(cpu({ threads: 1 }), (run) => runs.push(run));
 const policy: Policy = [sink(4), rolling(28)];
 const greedy = { temperature: 0, ignoreEndOfText: true, logprobs: 0 } as const;
 let folder: string;
@@ -26,24 +25,6 @@ afterAll(async () => {
 	await runtime.dispose();
 	removeFolder(folder);
 });
-
-/** A runtime whose graphs note what they are run over. */
-function counting(inner: Runtime): Runtime {
-	const loadGraph = inner.loadGraph.bind(inner);
-	return Object.assign(inner, {
-		loadGraph: async (...values: Parameters<Runtime["loadGraph"]>): Promise<GraphSession> => {
-			const graph = await loadGraph(...values);
-			const run = graph.run.bind(graph);
-			return Object.assign(graph, {
-				run: (...given: Parameters<GraphSession["run"]>) => {
-					const [rows = 0, tokens = 0] = given[0].ids?.dims ?? [];
-					runs.push({ rows, tokens });
-					return run(...given);
-				},
-			});
-		},
-	});
-}
 
 const texts = [
 	"The harbour was quiet when the clockmaker came home, and so it stayed until the tide turned again.",

@@ -1,8 +1,7 @@
-/** Guessed tokens on a tiny model: SPEC.md, S29 to S32. Every session is held to one that guesses nothing. */
+/** Guessed tokens on a tiny model: SPEC.md, S29 to S31. Every session is held to one that guesses nothing. */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { formatPolicy, type Policy, parsePolicy } from "@tok/kv-cache";
-import type { GraphSession, Runtime } from "@tok/runtime";
 import { cpu } from "@tok/runtime-cpu";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -10,11 +9,15 @@ import { loadModel } from "../load-model.ts";
 import type { GeneratedToken, GenerateOptions, Model, Session, SessionOptions } from "../model.ts";
 import { collect } from "../testing/collect.ts";
 import { removeFolder, tinyModelFolder } from "../testing/tiny-model.ts";
+import { watchedRuntime } from "../testing/watched-runtime.ts";
 
 /** Tokens of every run. */
 const runs: number[] = [];
 let failing = false;
-const runtime = watched(cpu({ threads: 1 }));
+const runtime = watchedRuntime(cpu({ threads: 1 }), ({ tokens }) => {
+	if (failing) throw new Error("the graph failed");
+	runs.push(tokens);
+});
 const policy: Policy = parsePolicy("sink:4,rolling:28");
 const greedy = { temperature: 0, ignoreEndOfText: true } as const;
 /** A penalty that rewards: random weights do not repeat themselves of their own accord. */
@@ -34,24 +37,6 @@ afterAll(async () => {
 	await runtime.dispose();
 	removeFolder(folder);
 });
-
-/** A runtime whose graphs note how many tokens they read, and fail when told to. */
-function watched(inner: Runtime): Runtime {
-	const loadGraph = inner.loadGraph.bind(inner);
-	return Object.assign(inner, {
-		loadGraph: async (...values: Parameters<Runtime["loadGraph"]>): Promise<GraphSession> => {
-			const graph = await loadGraph(...values);
-			const run = graph.run.bind(graph);
-			return Object.assign(graph, {
-				run: async (...given: Parameters<GraphSession["run"]>) => {
-					if (failing) throw new Error("the graph failed");
-					runs.push(given[0].ids?.dims[1] ?? 0);
-					return run(...given);
-				},
-			});
-		},
-	});
-}
 
 const open = (options: Partial<SessionOptions> = {}): Session => model.createSession({ policy, ...options });
 
