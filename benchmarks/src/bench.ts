@@ -41,59 +41,69 @@ speculation:
   --guesses N      Most at a time. Default: 8`;
 
 reportFailures();
-const { command, text, integer, has } = readArguments(["speed", "steps", "endurance", "speculation"], usage);
+const { command, text, integer, pattern, has } = readArguments(
+	["speed", "steps", "endurance", "speculation"],
+	usage,
+);
 const quick = has("quick");
 const signal = interruptSignal();
-const model = text("model") ?? MODEL;
-const threads = integer("threads") ?? Math.min(2, availableParallelism());
-const only = text("only");
+const common = {
+	model: text("model") ?? MODEL,
+	threads: integer("threads") ?? Math.min(2, availableParallelism()),
+	signal,
+};
 const out = text("out") ?? resultPath(`${command}.json`);
 
-if (command === "speed") {
-	const report = await measureSpeed({
-		model,
-		threads,
-		rounds: integer("rounds") ?? (quick ? 2 : 7),
-		steps: integer("steps") ?? (quick ? 16 : 64),
-		only: only === undefined ? undefined : new RegExp(only),
-		signal,
-	});
-	if (report.cases.length > 0) console.log(formatSpeed(report));
-	writeJson(out, report);
-} else if (command === "steps") {
-	const report = await measureSteps({
-		model,
-		threads,
-		rounds: integer("rounds") ?? (quick ? 2 : 5),
-		steps: integer("steps") ?? (quick ? 100 : 2_000),
-		signal,
-	});
-	console.log(formatSteps(report));
-	writeJson(out, report);
-} else if (command === "speculation") {
-	const report = await measureSpeculation({
-		model,
-		threads,
-		rounds: integer("rounds") ?? (quick ? 2 : 5),
-		steps: integer("steps") ?? (quick ? 40 : 400),
-		guesses: integer("guesses") ?? 8,
-		signal,
-	});
-	console.log(formatSpeculation(report));
-	writeJson(out, report);
-} else {
-	const report = await measureEndurance({
-		model,
-		threads,
-		tokens: integer("tokens") ?? (quick ? 2_000 : 100_000),
-		steps: integer("steps") ?? (quick ? 100 : 500),
-		policy: parsePolicy(text("policy") ?? "sink:4,rolling:252"),
-		folder: resultPath("endurance"),
-		fresh: has("fresh"),
-		signal,
-	});
-	console.log(formatEndurance(report));
-	writeJson(out, report);
+/** What is written to the file, and what is printed. */
+interface Outcome {
+	readonly report: object;
+	readonly table: string;
 }
+
+const commands: Record<typeof command, () => Promise<Outcome>> = {
+	async speed() {
+		const report = await measureSpeed({
+			...common,
+			rounds: integer("rounds") ?? (quick ? 2 : 7),
+			steps: integer("steps") ?? (quick ? 16 : 64),
+			only: pattern("only"),
+		});
+		const table =
+			report.cases.length > 0 ? formatSpeed(report) : "Interrupted before a case had run on both sides.";
+		return { report, table };
+	},
+	async steps() {
+		const report = await measureSteps({
+			...common,
+			rounds: integer("rounds") ?? (quick ? 2 : 5),
+			steps: integer("steps") ?? (quick ? 100 : 2_000),
+		});
+		return { report, table: formatSteps(report) };
+	},
+	async endurance() {
+		const report = await measureEndurance({
+			...common,
+			tokens: integer("tokens") ?? (quick ? 2_000 : 100_000),
+			steps: integer("steps") ?? (quick ? 100 : 500),
+			policy: parsePolicy(text("policy") ?? "sink:4,rolling:252"),
+			folder: resultPath("endurance"),
+			fresh: has("fresh"),
+		});
+		return { report, table: formatEndurance(report) };
+	},
+	async speculation() {
+		const report = await measureSpeculation({
+			...common,
+			rounds: integer("rounds") ?? (quick ? 2 : 5),
+			steps: integer("steps") ?? (quick ? 40 : 400),
+			guesses: integer("guesses") ?? 8,
+		});
+		return { report, table: formatSpeculation(report) };
+	},
+};
+
+const { report, table } = await commands[command]();
+console.log(table);
+writeJson(out, report);
 note(`written to ${out}`);
 process.exit(signal.aborted ? 130 : 0);

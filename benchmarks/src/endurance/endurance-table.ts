@@ -2,7 +2,7 @@
 import { formatMachine } from "../support/machine.ts";
 import { formatTable } from "../support/table.ts";
 import type { Sample, Sitting } from "./checkpoint.ts";
-import type { EnduranceReport, Pair } from "./endurance.ts";
+import { type EnduranceReport, type Pair, TIME_POINT } from "./endurance.ts";
 
 /** Tokens of a sitting after which its memory counts as settled. */
 const SETTLED = 10_000;
@@ -36,7 +36,7 @@ export function formatEndurance(report: EnduranceReport): string {
 
 function passing(samples: readonly Sample[]): string[][] {
 	const late = samples.at(-1);
-	const early = samples.find(({ tokens }) => tokens >= 2_000) ?? samples[0];
+	const early = samples.find(({ tokens }) => tokens >= TIME_POINT) ?? samples[0];
 	if (early === undefined || late === undefined || early === late) return [];
 	return [row("ms per token, when it was passed", pair(early, late, "milliseconds"), 1)];
 }

@@ -58,7 +58,8 @@ const BLOCK = 25;
 const SAMPLE = 500;
 /** Tokens between lines of the log, and between saves. */
 const NOTE = 10_000;
-const TIME_POINT = 2_000;
+/** Tokens after which a step counts as early. */
+export const TIME_POINT = 2_000;
 const SEED = 1;
 
 export async function measureEndurance(options: EnduranceOptions): Promise<EnduranceReport> {
@@ -66,8 +67,9 @@ export async function measureEndurance(options: EnduranceOptions): Promise<Endur
 	const policy = formatPolicy(options.policy);
 	const subject = { model: options.model, policy, threads };
 	const folder = new CheckpointFolder(options.folder);
-	if (options.fresh) folder.remove();
-	const kept = folder.read(subject);
+	const kept = options.fresh ? undefined : folder.read(subject);
+	// Also sessions whose run was not written down to the end.
+	if (kept === undefined) folder.remove();
 	const machine = describeMachine();
 	await using runtime = cpu({ threads });
 	await using model = await loadModel(options.model, { runtime });

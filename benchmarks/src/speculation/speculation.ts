@@ -69,7 +69,8 @@ export async function measureSpeculation(options: SpeculationOptions): Promise<S
 	for (const each of casesOf(model)) {
 		for (const window of each.windows) {
 			if (signal.aborted) break;
-			reports.push(await measure(model, each, [sink(4), rolling(window - 4)], options));
+			const report = await measure(model, each, [sink(4), rolling(window - 4)], options);
+			if (report !== undefined) reports.push(report);
 		}
 	}
 	clearProgress();
@@ -114,12 +115,13 @@ function casesOf({ tokenizer, chatTemplate }: Model): Case[] {
 	];
 }
 
+/** Undefined when it was interrupted before a round was recorded. */
 async function measure(
 	model: Model,
 	{ name, prompt, sampling }: Case,
 	policy: Policy,
 	{ rounds, steps, guesses, signal }: SpeculationOptions,
-): Promise<CaseReport> {
+): Promise<CaseReport | undefined> {
 	using session = model.createSession({ policy });
 	await session.append(prompt);
 	const [plain, guessing]: [Side[], Side[]] = [[], []];
@@ -136,6 +138,7 @@ async function measure(
 			if (round > 0) into.push(side);
 		}
 	}
+	if (plain.length === 0) return undefined;
 	const total = (count: (side: Side) => number): number =>
 		guessing.reduce((sum, side) => sum + count(side), 0);
 	const accepted = total((side) => side.accepted);

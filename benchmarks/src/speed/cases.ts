@@ -55,9 +55,9 @@ export function speedCases(ids: readonly number[], steps: number): SpeedCase[] {
 export const startCases = {
 	cold: { name: "first start to first token, nothing prepared", unit: "ms", better: "lower" },
 	coldPeak: { name: "peak memory of a first start", unit: "MB", better: "lower" },
-	firstToken: { name: "process start to first token", unit: "ms", better: "lower" },
+	firstToken: { name: "second start to first token", unit: "ms", better: "lower" },
 	steady: { name: "resident memory, window of 256 full", unit: "MB", better: "lower" },
-	peak: { name: "peak memory", unit: "MB", better: "lower" },
+	peak: { name: "peak memory of a second start", unit: "MB", better: "lower" },
 } as const satisfies Record<string, Case>;
 
 /** A short prompt, as a user's first one is. */

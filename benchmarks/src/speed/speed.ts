@@ -6,6 +6,7 @@
 import { mkdtempDisposableSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { TokError } from "@tok/lm";
 import { goldenTokens, type ModelFile, modelFile } from "../support/inputs.ts";
 import { currentLoad, describeMachine, type Machine } from "../support/machine.ts";
 import { clearProgress, showProgress } from "../support/progress.ts";
@@ -49,8 +50,15 @@ type Values = Map<Case, Record<EngineName, number[]>>;
 export async function measureSpeed(options: SpeedOptions): Promise<SpeedReport> {
 	const { model: name, rounds, steps, threads, only = /^/, signal } = options;
 	const machine = describeMachine();
-	const model = await modelFile(name);
 	const ids = [...goldenTokens()];
+	const timed = speedCases(ids, steps).filter((each) => only.test(each.name));
+	const starts = typedEntries(startCases).filter(([, each]) => only.test(each.name));
+	if (timed.length + starts.length === 0)
+		throw new TokError(
+			"benchmarks",
+			`only: expected a pattern that a case's name matches, got ${only}. Try "decode" or "start|memory".`,
+		);
+	const model = await modelFile(name);
 	const values: Values = new Map();
 	const loads: number[] = [];
 	using folder = mkdtempDisposableSync(join(tmpdir(), "tok-bench-"));
@@ -64,11 +72,10 @@ export async function measureSpeed(options: SpeedOptions): Promise<SpeedReport> 
 	const descriptions: string[] = [];
 	try {
 		for (const engine of engines) descriptions.push(await engine.ask("description", null));
-		const cases = speedCases(ids, steps).filter((each) => only.test(each.name));
-		for (let round = 0; round <= rounds && !signal.aborted; round++) {
+		for (let round = 0; round <= rounds && timed.length > 0 && !signal.aborted; round++) {
 			if (round > 0) loads.push(currentLoad());
 			// The first one warms up, and is not recorded.
-			await runCases(cases, alternate(engines, round), round === 0 ? new Map() : values, {
+			await runCases(timed, alternate(engines, round), round === 0 ? new Map() : values, {
 				round,
 				...options,
 			});
@@ -76,8 +83,8 @@ export async function measureSpeed(options: SpeedOptions): Promise<SpeedReport> 
 	} finally {
 		for (const engine of engines) await engine.close();
 	}
-	const starts = typedEntries(startCases).filter(([, each]) => only.test(each.name));
-	for (let round = 1; round <= rounds && starts.length > 0; round++) {
+	for (let round = 1; round <= rounds && starts.length > 0 && !signal.aborted; round++) {
+		loads.push(currentLoad());
 		for (const engine of alternate(engineNames, round)) {
 			if (signal.aborted) break;
 			showProgress(`round ${round} of ${rounds}: start and memory, ${engine}`);
@@ -87,7 +94,16 @@ export async function measureSpeed(options: SpeedOptions): Promise<SpeedReport> 
 	}
 	clearProgress();
 	const cases = [...values].filter(isPaired).map(summarise);
-	return { machine, model, threads, descriptions, rounds: loads.length, steps, loads, cases };
+	return {
+		machine,
+		model,
+		threads,
+		descriptions,
+		rounds: Math.max(0, ...cases.map((each) => each.values.tok.length)),
+		steps,
+		loads,
+		cases,
+	};
 }
 
 async function runCases(

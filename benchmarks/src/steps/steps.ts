@@ -75,9 +75,12 @@ export async function measureSteps(options: StepsOptions): Promise<StepsReport> 
 		if (signal.aborted) break;
 		showProgress(`${steps.toLocaleString("en")} steps with a window of ${window}`);
 		const policy = [sink(SINKS), rolling(window - SINKS)];
-		times.push(await timeSteps(model, policy, window, options, clock));
+		const timed = await timeSteps(model, policy, window, options, clock);
+		if (timed !== undefined) times.push(timed);
 	}
-	const recomputation = await againstRecomputation(model, WINDOWS.at(-1) as number, options);
+	const recomputation = signal.aborted
+		? undefined
+		: await againstRecomputation(model, WINDOWS.at(-1) as number, options);
 	clearProgress();
 	return { machine, threads, steps, times, recomputation };
 }
@@ -88,7 +91,7 @@ async function timeSteps(
 	window: number,
 	{ steps, signal }: StepsOptions,
 	clock: { writing: number },
-): Promise<StepTimes> {
+): Promise<StepTimes | undefined> {
 	using session = await filled(model, policy, window);
 	const planning = planner(policy, window + WARM_UP);
 	const whole: number[] = [];
@@ -104,16 +107,15 @@ async function timeSteps(
 		parts.planning += planning();
 		begun = performance.now();
 	}
-	const count = Math.max(1, whole.length);
-	const at = (share: number): number => (whole.length === 0 ? Number.NaN : quantile(whole, share));
+	if (whole.length === 0) return undefined;
 	return {
 		policy: formatPolicy(policy),
-		p50: at(0.5),
-		p90: at(0.9),
-		p99: at(0.99),
+		p50: quantile(whole, 0.5),
+		p90: quantile(whole, 0.9),
+		p99: quantile(whole, 0.99),
 		whole: mean(whole),
-		planning: parts.planning / count,
-		writing: parts.writing / count,
+		planning: parts.planning / whole.length,
+		writing: parts.writing / whole.length,
 	};
 }
 

@@ -6,6 +6,8 @@ export interface Arguments<Command extends string> {
 	text(name: string): string | undefined;
 	/** A whole number ≥ 1. */
 	integer(name: string): number | undefined;
+	/** A regular expression. */
+	pattern(name: string): RegExp | undefined;
 	has(name: string): boolean;
 }
 
@@ -38,6 +40,15 @@ export function readArguments<Command extends string>(
 			const number = Number(value);
 			if (Number.isSafeInteger(number) && number >= 1) return number;
 			return stop(`--${name}: expected an integer ≥ 1, got ${value}.`);
+		},
+		pattern(name) {
+			const value = values[name];
+			if (value === undefined) return undefined;
+			try {
+				return new RegExp(String(value));
+			} catch {
+				return stop(`--${name}: expected a regular expression, got ${value}.`);
+			}
 		},
 		has: (name) => values[name] === true,
 	};
