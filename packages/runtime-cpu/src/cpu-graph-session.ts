@@ -17,8 +17,10 @@ import { fromOrt, toOrt } from "./host-tensors.ts";
 import type { KvTensors } from "./kv-tensors.ts";
 import type { Resources } from "./resources.ts";
 
+/** A graph as onnxruntime takes it. */
 export interface LoadableGraph {
 	readonly model: Uint8Array;
+	/** In memory, or the folder below which their paths lead to files. */
 	readonly weights: string | NonNullable<GraphFile["weights"]>;
 }
 
@@ -43,7 +45,6 @@ export class CpuGraphSession implements GraphSession {
 		resources.sessions.add(this);
 	}
 
-	/** Weights lie in memory, or below a folder. */
 	static async load(
 		{ model, weights }: LoadableGraph,
 		threads: number,

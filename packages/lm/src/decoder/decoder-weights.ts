@@ -180,7 +180,10 @@ export class DecoderWeights {
 		};
 	}
 
-	/** Stacks [name, rows] matrices that share their input, and their biases when the file has any. */
+	/**
+	 * Matrices [name, rows] that share their input, stacked, with their biases when the file has any. `terms` is how many
+	 * 8-bit terms activations are split into, in `fast`.
+	 */
 	#linear(
 		label: string,
 		parts: Parts,
