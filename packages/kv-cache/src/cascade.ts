@@ -9,7 +9,7 @@
 import type { FreshView, Plan, SegmentView, Transfer, Write } from "./plan.ts";
 import type { Policy } from "./policy.ts";
 import type { Segment } from "./segment.ts";
-import { bufferSlots, groupingBefore, originOf, type SegmentState, type State } from "./state.ts";
+import { bufferSlots, groupingBefore, mostSlots, originOf, type SegmentState, type State } from "./state.ts";
 
 /** "in-cache": kept entries count 0, 1, 2, …, the query next. "original": every token keeps its stream index. */
 export type Positions = "in-cache" | "original";
@@ -28,6 +28,7 @@ interface Track {
 	start: number;
 	end: number;
 	readonly visibleFrom: Float64Array;
+	readonly visibleTo: Float64Array;
 	readonly queryPositions: Float64Array;
 }
 
@@ -41,19 +42,24 @@ export function planCascade(policy: Policy, positions: Positions, state: State, 
 			start: before.start,
 			end: before.end,
 			visibleFrom: new Float64Array(count),
+			visibleTo: new Float64Array(count),
 			queryPositions: new Float64Array(count),
 		};
 	});
 	const tail = tracks.at(-1) as Track;
 	const transfers: Transfer[] = [];
-	let writeFrom = tail.start;
 	let take = 0;
 	while (take < count && look(tracks, positions, state.length + take, take)) {
-		const held = tail.start;
+		const before = tracks.map(({ start, end }) => ({ start, end }));
+		const done = transfers.length;
 		offer(tracks);
 		settle(policy, tracks, policy.length - 1, state.turns, transfers);
-		// What leaves for another segment is read from its slots: it has to be written first.
-		writeFrom = transfers.length > 0 ? held : tail.start;
+		if (!inTime(policy, tracks)) {
+			// The chunk ends before this token.
+			for (const [k, track] of tracks.entries()) Object.assign(track, before[k]);
+			transfers.length = done;
+			break;
+		}
 		take++;
 	}
 
@@ -69,7 +75,7 @@ export function planCascade(policy: Policy, positions: Positions, state: State, 
 		read: take,
 		segments: tracks.map((track, k) => viewOf(track, k, segments[k] as SegmentState, take)),
 		fresh,
-		writes: writesOf(tracks, segments, fresh.pinned, writeFrom),
+		writes: writesOf(tracks, segments, fresh.pinned),
 		transfers,
 	};
 	const turns = tail.start > tail.before.start ? state.turns.filter((e) => e > tail.start) : state.turns;
@@ -78,10 +84,10 @@ export function planCascade(policy: Policy, positions: Positions, state: State, 
 
 /**
  * Records what the query of token t, row i, sees. False when the chunk has to end before it: fresh keys are met in
- * the tail's frame, where the query stands at t, so a fresh entry of another segment has to be met at t as well;
- * and what a segment took from another does not exist before the chunk has run.
+ * the tail's frame, where the query stands at t, so a fresh sink has to be met at t as well.
  */
 function look(tracks: readonly Track[], positions: Positions, t: number, i: number): boolean {
+	const edge = tracks.at(-1)?.segment.slots ?? 0;
 	let numbered = 0;
 	for (const { segment, start, end } of tracks) {
 		if (segment.distance === undefined) numbered += end - start;
@@ -90,14 +96,27 @@ function look(tracks: readonly Track[], positions: Positions, t: number, i: numb
 	for (const track of tracks) {
 		const { segment, origin, start, end } = track;
 		const inStream = segment.takes === "rest" || (segment.takes === "tokens" && positions === "original");
-		const position = inStream ? t : (segment.distance ?? numbered - earlier + origin + start);
-		const isFresh = end > track.before.end;
-		if (isFresh && (typeof segment.takes === "object" || position !== t)) return false;
-		if (segment.distance === undefined) earlier += end - start;
+		const apart = segment.distance === "edge" ? edge : segment.distance;
+		const position = inStream ? t : (apart ?? numbered - earlier + origin + start);
+		const taken = typeof segment.takes === "object";
+		if (!taken && end > track.before.end && position !== t) return false;
+		if (apart === undefined) earlier += end - start;
 		track.visibleFrom[i] = start;
+		track.visibleTo[i] = taken ? end : Math.min(end, track.before.end);
 		track.queryPositions[i] = position;
 	}
 	return true;
+}
+
+/**
+ * Whether the transfers can be done before the chunk runs: what leaves was there before it, and what it becomes lies
+ * beside all that the chunk's first query sees.
+ */
+function inTime(policy: Policy, tracks: readonly Track[]): boolean {
+	return tracks.every(({ segment, before, start, end }, k) => {
+		if (typeof segment.takes === "object") return end - before.start <= mostSlots(policy, k);
+		return groupingBefore(policy, k) === undefined || start <= before.end;
+	});
 }
 
 /** Gives one token to the first segment that takes it. */
@@ -139,12 +158,14 @@ function settle(
 }
 
 function viewOf(track: Track, segment: number, { slots }: SegmentState, take: number): SegmentView {
+	const taken = typeof track.segment.takes === "object";
 	return {
 		segment,
 		slots,
-		cached: { start: track.before.start, end: track.before.end },
+		cached: { start: track.before.start, end: taken ? track.end : track.before.end },
 		origin: track.origin,
 		visibleFrom: trim(track.visibleFrom, take),
+		visibleTo: trim(track.visibleTo, take),
 		queryPositions: trim(track.queryPositions, take),
 	};
 }
@@ -162,13 +183,8 @@ function freshView(tracks: readonly Track[], length: number, take: number): Fres
 	return { positions, pinned, visibleFrom };
 }
 
-/** Moves the fresh rows that stay into their slots: what sinks took, and the tail's entries from `writeFrom`. */
-function writesOf(
-	tracks: readonly Track[],
-	segments: readonly SegmentState[],
-	pinned: number,
-	writeFrom: number,
-): Write[] {
+/** Moves the fresh rows that stay into their slots: what sinks took, and what the tail retains. */
+function writesOf(tracks: readonly Track[], segments: readonly SegmentState[], pinned: number): Write[] {
 	const writes: Write[] = [];
 	let row = 0;
 	for (let k = 0; k < tracks.length - 1; k++) {
@@ -178,9 +194,9 @@ function writesOf(
 		writes.push({ segment: k, row, slot: before.end, length });
 		row += length;
 	}
-	const { before, end } = tracks.at(-1) as Track;
+	const { before, start, end } = tracks.at(-1) as Track;
 	const { slots } = segments.at(-1) as SegmentState;
-	for (let entry = Math.max(before.end, writeFrom); entry < end; ) {
+	for (let entry = Math.max(before.end, start); entry < end; ) {
 		const slot = entry % slots;
 		const length = Math.min(end - entry, slots - slot);
 		writes.push({ segment: tracks.length - 1, row: pinned + entry - before.end, slot, length });

@@ -5,6 +5,7 @@ import {
 	MASKED,
 	type Plan,
 	type Policy,
+	parsePolicy,
 	recompute,
 	rolling,
 	segmentMask,
@@ -110,5 +111,19 @@ describe("masks", () => {
 		expect(() => freshMask(plan, new Float32Array(1), { window })).toThrow(
 			"window: expected an integer from 1",
 		);
+	});
+
+	test("K38: a column may stand for a block of slots", () => {
+		const plan = planAfter(parsePolicy("sink:1,memory:12/1x3,rolling:4"), 14, 2);
+		const view = plan.segments[1] as Plan["segments"][number];
+		expect([...view.visibleTo]).toEqual([9, 9]);
+		const slots = view.slots + 3;
+		const blocks = new Float32Array((2 * slots) / 3).fill(7);
+		segmentMask(view, blocks, { block: 3, slots });
+		const entries = new Float32Array(2 * slots).fill(7);
+		segmentMask(view, entries, { slots });
+		expect([...blocks].flatMap((value) => [value, value, value])).toEqual([...entries]);
+		expect(blocks.indexOf(Math.fround(MASKED))).toBe(3);
+		expect(() => segmentMask(view, blocks, { block: 4 })).toThrow("block: expected a divisor of");
 	});
 });

@@ -21,25 +21,37 @@ export interface MaskOptions {
 	readonly window?: number;
 	/** Of `segmentMask`: slots of a row of `out`, at least the view's. Those beyond are masked. Defaults to the view's. */
 	readonly slots?: number;
+	/**
+	 * Of `segmentMask`: slots that share one column, where a segment's entries come and go in blocks. It divides the
+	 * slots. Defaults to 1.
+	 */
+	readonly block?: number;
 }
 
 /**
  * Fills the mask between a chunk's queries and one segment's slots.
  *
- * @param out [read, options.slots] float32, overwritten; throws when its length differs.
+ * @param out [read, options.slots / options.block] float32, overwritten; throws when its length differs.
  */
 export function segmentMask(view: SegmentView, out: Float32Array, options?: MaskOptions): void {
-	const { slots, origin, visibleFrom, queryPositions } = view;
-	const { end } = view.cached;
+	const { origin, visibleFrom, visibleTo, queryPositions } = view;
 	const read = visibleFrom.length;
 	const window = windowOf(options);
-	const columns = options?.slots ?? slots;
-	integer("slots", columns, slots, Number.MAX_SAFE_INTEGER, "A row holds at least the view's slots.");
+	const wanted = options?.slots ?? view.slots;
+	integer("slots", wanted, view.slots, Number.MAX_SAFE_INTEGER, "A row holds at least the view's slots.");
+	const block = options?.block ?? 1;
+	integer("block", block, 1, Number.MAX_SAFE_INTEGER, "Leave it out for a column per slot.");
+	const [slots, columns] = [view.slots / block, wanted / block];
+	if (!Number.isInteger(slots) || !Number.isInteger(columns))
+		fail(
+			`block: expected a divisor of ${view.slots} and ${wanted} slots, got ${block}. Use the segment's own.`,
+		);
 	checkLength("segmentMask", out, read, columns);
 	out.fill(MASKED);
 	for (let i = 0; i < read; i++) {
 		const nearest = (queryPositions[i] as number) - origin - window + 1;
-		const from = Math.max(visibleFrom[i] as number, nearest);
+		const from = Math.floor(Math.max(visibleFrom[i] as number, nearest) / block);
+		const end = Math.floor((visibleTo[i] as number) / block);
 		if (from >= end) continue;
 		const row = i * columns;
 		const first = from % slots;

@@ -7,10 +7,12 @@ test("the exported names", () => {
 	expect(Object.keys(kvCache).sort()).toMatchInlineSnapshot(`
 		[
 		  "MASKED",
+		  "compressive",
 		  "createCache",
 		  "dense",
 		  "formatPolicy",
 		  "freshMask",
+		  "memory",
 		  "parsePolicy",
 		  "recompute",
 		  "restoreCache",

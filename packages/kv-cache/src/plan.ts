@@ -16,14 +16,16 @@ export interface Range {
 export interface SegmentView {
 	/** Index of the segment in the policy. */
 	readonly segment: number;
-	/** Slots that the segment's buffers must have when this plan runs. Grows only for `dense`; never shrinks. */
+	/** Slots that the segment's buffers must have when this plan runs. Never shrinks. */
 	readonly slots: number;
-	/** Entries that lie in the buffers before the chunk. */
+	/** Entries that lie in the buffers when the chunk runs: after the plan's transfers, before its writes. */
 	readonly cached: Range;
 	/** Key position of entry 0; the entry e was rotated at `origin + e`. */
 	readonly origin: number;
-	/** [read] First cached entry that query i sees; it sees [visibleFrom[i], cached.end), nothing when not less. */
+	/** [read] First cached entry that query i sees; it sees [visibleFrom[i], visibleTo[i]), nothing when not less. */
 	readonly visibleFrom: Float64Array;
+	/** [read] Differs from `cached.end` where transfers of this plan add entries that earlier queries do not see yet. */
+	readonly visibleTo: Float64Array;
 	/** [read] Position at which query i is rotated to meet the keys of this segment. */
 	readonly queryPositions: Float64Array;
 }
@@ -52,11 +54,11 @@ export interface Write {
 export interface Transfer {
 	/** Index of the segment that drops. */
 	readonly from: number;
-	/** What it drops; still in its slots once `writes` are done. */
+	/** What it drops. All of it lies in its slots before the chunk runs. */
 	readonly entries: Range;
 	/** Index of the segment that takes. */
 	readonly to: number;
-	/** What they become there. When they are more than its slots, only the last of them are kept. */
+	/** What they become there. */
 	readonly into: Range;
 }
 
@@ -75,6 +77,9 @@ export interface Plan {
 	readonly fresh: FreshView;
 	/** Runs of rows; done after the chunk has run. */
 	readonly writes: readonly Write[];
-	/** Done after `writes`, in order. Empty for the segments of this package, none of which takes drops. */
+	/**
+	 * Done before the chunk runs, in order. To do them again, or for a plan that is then thrown away, loses nothing.
+	 * Empty unless the policy has segments that take drops.
+	 */
 	readonly transfers: readonly Transfer[];
 }

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
 import {
+	compressive,
 	createCache,
 	dense,
 	formatPolicy,
+	memory,
 	type Policy,
 	type Positions,
 	parsePolicy,
@@ -19,6 +21,18 @@ describe("text", () => {
 		["sink:4,sink:9,dense", [sink(4), sink(9), dense()]],
 		["rolling:252:turns", [rolling(252, { turns: true })]],
 		["recompute:256", [recompute(256)]],
+		["sink:4,memory:16384/8x16,rolling:1020", [sink(4), memory({ capacity: 16384 }), rolling(1020)]],
+		["memory:60/2x3,rolling:9", [memory({ capacity: 60, recall: 2, blockSize: 3 }), rolling(9)]],
+		["compressive:128/4/mean,rolling:9", [compressive({ slots: 128, rate: 4 }), rolling(9)]],
+		[
+			"sink:4,compressive:32/4/max,memory:1024/8x16,rolling:252:turns",
+			[
+				sink(4),
+				compressive({ slots: 32, rate: 4, compressor: "max" }),
+				memory({ capacity: 1024 }),
+				rolling(252, { turns: true }),
+			],
+		],
 	] as const)("K26: %s is read and written", (text, policy) => {
 		expect(formatPolicy(policy)).toBe(text);
 		expect(formatPolicy(parsePolicy(text))).toBe(text);
@@ -40,10 +54,21 @@ describe("text", () => {
 		"sink:4;rolling:4",
 		"sink:4,,rolling:4",
 		"sink:4, rolling:4",
+		"memory:1024,rolling:252",
+		"memory:1024/8,rolling:252",
+		"memory:1024/8x,rolling:252",
+		"memory:-1024/8x16,rolling:252",
+		"compressive:128,rolling:252",
+		"compressive:128/4/,rolling:252",
+		"compressive:128/4/Mean,rolling:252",
 	])('K26 K27: "%s" is refused with what can be written', (text) => {
 		expect(() => parsePolicy(text)).toThrow(
-			/^\[tok\/kv-cache] policy: expected dense, sink:N, rolling:N, rolling:N:turns or recompute:N, got "/,
+			/^\[tok\/kv-cache] policy: expected dense, sink:N, rolling:N, rolling:N:turns, recompute:N, memory:CAPACITY\/BLOCKSxSIZE or compressive:SLOTS\/RATE\/COMPRESSOR, got "/,
 		);
+	});
+
+	test("K36: a merging compressor is the mean unless it is named", () => {
+		expect(formatPolicy(parsePolicy("compressive:128/4,rolling:9"))).toBe("compressive:128/4/mean,rolling:9");
 	});
 
 	test("K27: sizes are checked in text as in code", () => {
@@ -67,6 +92,27 @@ describe("sizes", () => {
 			expect(create(2 ** 31 - 1).describe()).toBe(`${name}:2147483647`);
 		});
 	}
+
+	test.each([
+		["memory:1024/8x0,rolling:252", "memory block size: expected an integer from 1 to 2147483647, got 0"],
+		["memory:8/1x16,rolling:252", "memory capacity: expected an integer from 16 to 2147483647, got 8"],
+		[
+			"memory:1000/8x16,rolling:252",
+			"memory capacity: expected a multiple of the block size 16, got 1000. Use 1008.",
+		],
+		["memory:64/5x16,rolling:252", "memory recall: expected an integer from 1 to 4, got 5"],
+		["memory:64/0x16,rolling:252", "memory recall: expected an integer from 1 to 4, got 0"],
+		["compressive:0/4,rolling:252", "compressive slots: expected an integer from 1 to 2147483647, got 0"],
+		["compressive:9/1,rolling:252", "compressive rate: expected an integer from 2 to 2147483647, got 1"],
+	])("K36 K37: %s is an error", (text, message) => {
+		expect(() => parsePolicy(text)).toThrow(`[tok/kv-cache] ${message}`);
+	});
+
+	test("K36: a compressor is a name", () => {
+		expect(() => compressive({ slots: 4, rate: 2, compressor: "two words" })).toThrow(
+			'compressor: expected a name of letters, digits and "-", got "two words"',
+		);
+	});
 
 	test("K27: turns is a boolean", () => {
 		expect(() => rolling(4, { turns: 1 as unknown as boolean })).toThrow(
@@ -95,6 +141,19 @@ describe("policies", () => {
 	test.each(refused)("K1: %s is an error", (_, policy, message) => {
 		expect(() => formatPolicy(policy as Policy)).toThrow(`[tok/kv-cache] policy: ${message}`);
 		expect(() => createCache(policy as Policy)).toThrow(message);
+	});
+
+	test.each([
+		["memory:64/1x16,dense", "expected a window after memory:64/1x16, which takes what it drops, got dense"],
+		[
+			"memory:64/1x16,rolling:15",
+			"expected groups within the 15 slots of rolling:15, got 16 for memory:64/1x16",
+		],
+		["memory:64/1x16,recompute:64", "expected recompute alone"],
+		["rolling:64,memory:64/1x16", "expected nothing after rolling:64"],
+		["memory:64/1x16", 'expected a last segment that takes every token, got "memory:64/1x16"'],
+	])("K1 K31: %s is an error", (text, message) => {
+		expect(() => parsePolicy(text)).toThrow(`[tok/kv-cache] policy: ${message}`);
 	});
 
 	test("K1: a receiver before a sink is an error", () => {

@@ -3,14 +3,16 @@
  * whole, and turned into text and back ("sink:4,rolling:1020").
  */
 import { fail } from "./errors.ts";
-import type { Segment } from "./segment.ts";
+import { compressive, memory } from "./receivers.ts";
+import type { Grouping, Segment } from "./segment.ts";
 import { dense, recompute, rolling, sink } from "./segments.ts";
 
 /** Sinks, then segments that take drops, then the tail. */
 export type Policy = readonly Segment[];
 
 /**
- * Reads a policy from text: "dense", "rolling:256", "sink:4,rolling:252", "rolling:252:turns", "recompute:256".
+ * Reads a policy from text: "dense", "rolling:256", "sink:4,rolling:252", "rolling:252:turns", "recompute:256",
+ * "sink:4,memory:16384/8x16,rolling:1020", "sink:4,compressive:128/4/mean,rolling:892".
  * Throws on anything else, and on a policy that cannot be (two tails, a sink after the tail).
  */
 export function parsePolicy(text: string): Policy {
@@ -54,24 +56,55 @@ export function checkPolicy(policy: Policy): Policy {
 	if (policy.slice(0, sinks).some((segment) => segment.takes !== "tokens")) {
 		fail(`policy: expected sinks before all other segments, got "${describe(policy)}".`);
 	}
+	for (const [k, { takes }] of policy.entries()) if (typeof takes === "object") checkDrops(policy, k);
 	return policy;
+}
+
+/** That what follows segment k drops what k takes, and holds a whole group of it. */
+function checkDrops(policy: Policy, k: number): void {
+	const segment = policy[k] as Segment;
+	const next = policy[k + 1] as Segment;
+	if (next.slots === Number.POSITIVE_INFINITY) {
+		fail(
+			`policy: expected a window after ${segment.describe()}, which takes what it drops, got ${next.describe()}, ` +
+				"which drops nothing. End the policy with rolling.",
+		);
+	}
+	const { group } = segment.takes as Grouping;
+	if (group > next.slots) {
+		fail(
+			`policy: expected groups within the ${next.slots} slots of ${next.describe()}, got ${group} for ` +
+				`${segment.describe()}. Use a larger window or smaller groups.`,
+		);
+	}
 }
 
 const describe = (policy: Policy): string => policy.map((segment) => segment.describe()).join();
 
+const forms: readonly (readonly [RegExp, (...parts: string[]) => Segment])[] = [
+	[/^dense$/, () => dense()],
+	[/^sink:(\d+)$/, (count) => sink(Number(count))],
+	[/^rolling:(\d+)(:turns)?$/, (slots, turns) => rolling(Number(slots), { turns: turns !== undefined })],
+	[/^recompute:(\d+)$/, (window) => recompute(Number(window))],
+	[
+		/^compressive:(\d+)\/(\d+)(?:\/([a-z][a-z0-9-]*))?$/,
+		(slots, rate, compressor = "mean") =>
+			compressive({ slots: Number(slots), rate: Number(rate), compressor }),
+	],
+	[
+		/^memory:(\d+)\/(\d+)x(\d+)$/,
+		(capacity, recall, blockSize) =>
+			memory({ capacity: Number(capacity), recall: Number(recall), blockSize: Number(blockSize) }),
+	],
+];
+
 function parseSegment(text: string): Segment {
-	const [kind, size, flag, ...rest] = text.split(":");
-	if (text === "dense") return dense();
-	if (size !== undefined && /^\d+$/.test(size) && rest.length === 0) {
-		const count = Number(size);
-		if (kind === "sink" && flag === undefined) return sink(count);
-		if (kind === "recompute" && flag === undefined) return recompute(count);
-		if (kind === "rolling" && (flag === undefined || flag === "turns")) {
-			return rolling(count, { turns: flag === "turns" });
-		}
+	for (const [form, make] of forms) {
+		const match = form.exec(text);
+		if (match !== null) return make(...match.slice(1));
 	}
 	fail(
-		`policy: expected dense, sink:N, rolling:N, rolling:N:turns or recompute:N, got "${text}". ` +
-			'Join segments by commas, as in "sink:4,rolling:252".',
+		"policy: expected dense, sink:N, rolling:N, rolling:N:turns, recompute:N, memory:CAPACITY/BLOCKSxSIZE or " +
+			`compressive:SLOTS/RATE/COMPRESSOR, got "${text}". Join segments by commas, as in "sink:4,rolling:252".`,
 	);
 }

@@ -5,6 +5,9 @@
  * (`cascade.ts`), snapshots and rewinding work for any segment that is written as such an object.
  */
 
+/** Slots are dimensions of tensors, which runtimes hold in 32 bits. */
+export const mostSlotsOfTensor: number = 2 ** 31 - 1;
+
 /** How a segment takes what the segment after it drops: `group` entries become `entries` of its own. */
 export interface Grouping {
 	/** Entries taken at a time. The segment that drops holds them, visible, until the group is whole. */
@@ -14,7 +17,7 @@ export interface Grouping {
 }
 
 export interface Segment {
-	/** "sink", "rolling", "dense", "recompute". */
+	/** "sink", "compressive", "memory", "rolling", "dense", "recompute". */
 	readonly kind: string;
 	/**
 	 * "tokens": takes tokens while it has room and never drops one. "rest": takes every other token; the last
@@ -26,10 +29,15 @@ export interface Segment {
 	/** It takes note of `beginTurn`. Defaults to false. */
 	readonly turns?: boolean;
 	/**
-	 * Every query meets every entry at this one distance, the keys being kept un-rotated (position 0). Its entries
-	 * are then not numbered among the in-cache positions. Defaults to rotated keys, numbered in order.
+	 * Every query meets every entry at this one distance, the keys being kept un-rotated (position 0); "edge" is the
+	 * window's edge, the slots of the policy's last segment. Its entries are then not numbered among the in-cache
+	 * positions. Defaults to rotated keys, numbered in order.
 	 */
-	readonly distance?: number;
+	readonly distance?: number | "edge";
+	/** A query sees only this many blocks of it, of `takes.group` entries each: those that it recalls. Defaults to all. */
+	readonly recall?: number;
+	/** What makes one entry of a group, by name. Defaults to keeping entries as they are. */
+	readonly compressor?: string;
 	/** The text that `parsePolicy` reads: "rolling:252". Equal segments have equal descriptions. */
 	describe(): string;
 	/**

@@ -5,10 +5,7 @@
  * Recomputation is the sliding window with re-computation that the paper takes for its oracle.
  */
 import { fail, integer } from "./errors.ts";
-import type { Segment } from "./segment.ts";
-
-/** Slots are dimensions of tensors, which runtimes hold in 32 bits. */
-const mostSlots = 2 ** 31 - 1;
+import { mostSlotsOfTensor as mostSlots, type Segment } from "./segment.ts";
 
 export interface RollingOptions {
 	/** On overflow drop the oldest whole chat turn instead of one token. Defaults to false. */

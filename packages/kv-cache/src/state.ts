@@ -37,27 +37,42 @@ export function originOf(policy: Policy, k: number): number {
 		.reduce((sum, segment) => (segment.takes === "tokens" ? sum + segment.slots : sum), 0);
 }
 
-/** Slots of a tail's buffers at first; they double until they hold what the tail keeps. */
+/** Slots of a segment's buffers at first; they double until they hold what it keeps. */
 const FIRST_SLOTS = 256;
+/** Tokens for whose drops a segment that takes them has room at a time, beyond what it keeps. */
+const ARRIVING_TOKENS = 128;
 
 /**
- * Slots that segment k needs to hold entries up to `end`, given `slots` now. A tail's buffers grow as it fills: until
- * then entry e lies in slot e whatever their size, and attention over a short stream costs no full window. A segment
- * whose drops are taken needs room beyond what it keeps: a dropped group is read from its slots after the newest
- * entries are written.
+ * Slots that segment k needs to hold entries up to `end`, given `slots` now. Buffers grow as a segment fills: until
+ * they have their size entry e lies in slot e whatever it is, and attention over a short stream costs no full window.
  */
 export function bufferSlots(policy: Policy, k: number, end: number, slots: number): number {
 	const segment = policy[k] as Segment;
 	if (segment.kind === "recompute") return 0;
-	const grouping = groupingBefore(policy, k);
-	if (grouping === undefined) {
-		if (segment.takes !== "rest") return segment.slots;
-		let size = Math.max(slots, FIRST_SLOTS);
-		while (size < end) size *= 2;
-		return Math.min(size, segment.slots);
-	}
-	const arriving = typeof segment.takes === "object" ? segment.takes.entries : 1;
-	return segment.slots + grouping.group - 1 + arriving;
+	if (segment.takes === "tokens") return segment.slots;
+	const unit = segment.takes === "rest" ? 1 : segment.takes.entries;
+	let size = Math.max(slots, Math.ceil(FIRST_SLOTS / unit) * unit);
+	while (size < end) size *= 2;
+	return Math.min(size, mostSlots(policy, k));
+}
+
+/**
+ * Slots of segment k that is full. More than it keeps: an incomplete group stays with the segment that drops it, and
+ * what a chunk's transfers add lies beside what the chunk's first query still sees.
+ */
+export function mostSlots(policy: Policy, k: number): number {
+	const { takes, slots } = policy[k] as Segment;
+	const held = slots + (groupingBefore(policy, k)?.group ?? 1) - 1;
+	if (typeof takes !== "object") return held;
+	return Math.ceil((held + arriving(policy, k)) / takes.entries) * takes.entries;
+}
+
+/** Entries that segment k drops, or takes when it takes drops, while `ARRIVING_TOKENS` come. */
+function arriving(policy: Policy, k: number): number {
+	const { takes, turns, slots } = policy[k] as Segment;
+	// A whole turn, up to the window, leaves at once.
+	if (typeof takes !== "object") return turns === true ? Math.max(slots, ARRIVING_TOKENS) : ARRIVING_TOKENS;
+	return Math.ceil(arriving(policy, k + 1) / takes.group) * takes.entries;
 }
 
 export function retained(state: State): number {
