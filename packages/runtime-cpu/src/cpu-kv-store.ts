@@ -3,7 +3,7 @@ import { type KvShape, type KvStore, type KvWrite, kvNames, TokError } from "@to
 import type * as ort from "onnxruntime-node";
 import { bytesOfSlots, checkShape, freshRows, isInteger, type KvTensors, kvTensors } from "./kv-tensors.ts";
 import type { Resources } from "./resources.ts";
-import { type FreshRows, type Geometry, SegmentBuffers } from "./segment-buffers.ts";
+import { type FreshRows, type Geometry, rowLength, SegmentBuffers } from "./segment-buffers.ts";
 
 export class CpuKvStore implements KvStore {
 	/** The runtime to which the store belongs. */
@@ -84,6 +84,16 @@ export class CpuKvStore implements KvStore {
 		for (const write of writes) checkWrite(write, fresh.tokens, segments[write.segment]?.slots);
 		for (const write of writes) segments[write.segment]?.write(write, fresh);
 		this.#fresh = undefined;
+	}
+
+	async readSlots(segment: number, slot: number, length: number): Promise<Float32Array> {
+		return checkedSlots("readSlots", this.#open(), { segment, slot, length }).read(slot, length);
+	}
+
+	async writeSlots(segment: number, slot: number, rows: Float32Array): Promise<void> {
+		const length = rows.length / rowLength(this.#geometry);
+		const buffers = checkedSlots("writeSlots", this.#open(), { segment, slot, length });
+		buffers.write({ segment, row: 0, slot, length }, { data: rows, tokens: length });
 	}
 
 	grow(segment: number, slots: number): void {
@@ -195,4 +205,19 @@ function checkWrite(
 			`write: expected rows within ${tokens} and slots within ${slots ?? "a known segment"}, ` +
 				`got ${length} rows from row ${row} into slot ${slot} of segment ${segment}.`,
 		);
+}
+
+function checkedSlots(
+	action: string,
+	segments: readonly SegmentBuffers[],
+	{ segment, slot, length }: { readonly segment: number; readonly slot: number; readonly length: number },
+): SegmentBuffers {
+	const buffers = segments[segment];
+	if (buffers !== undefined && isInteger(slot, 0) && isInteger(length, 0) && slot + length <= buffers.slots)
+		return buffers;
+	throw new TokError(
+		"runtime-cpu",
+		`${action}: expected whole rows and slots within ${buffers?.slots ?? `one of ${segments.length} segments`}, ` +
+			`got ${length} rows at slot ${slot} of segment ${segment}.`,
+	);
 }

@@ -72,6 +72,26 @@ export class SegmentBuffers {
 		return larger;
 	}
 
+	/** Slots `slot`…, as `write` takes them. The caller has checked the range. */
+	read(slot: number, length: number): Float32Array {
+		const { kvHeads, headDim } = this.#geometry;
+		const { slots } = this;
+		const rows = new Float32Array(length * rowLength(this.#geometry));
+		let to = 0;
+		for (const { key, value } of this.layers) {
+			for (let head = 0; head < kvHeads; head++, to += length * headDim) {
+				let from = head * headDim * slots + slot;
+				for (let d = 0; d < headDim; d++, from += slots)
+					for (let i = 0; i < length; i++) rows[to + i * headDim + d] = key[from + i] as number;
+			}
+			for (let head = 0; head < kvHeads; head++, to += length * headDim) {
+				const from = (head * slots + slot) * headDim;
+				rows.set(value.subarray(from, from + length * headDim), to);
+			}
+		}
+		return rows;
+	}
+
 	/** Copies rows `row`… of `fresh` to slots `slot`… . The caller has checked the ranges. */
 	write({ row, slot, length }: KvWrite, { data, tokens }: FreshRows): void {
 		const { kvHeads, headDim } = this.#geometry;
@@ -88,6 +108,11 @@ export class SegmentBuffers {
 				value.set(data.subarray(from, from + length * headDim), (head * slots + slot) * headDim);
 		}
 	}
+}
+
+/** One slot's numbers of every layer: a key and a value for each head. */
+export function rowLength({ layers, kvHeads, headDim }: Geometry): number {
+	return layers * 2 * kvHeads * headDim;
 }
 
 /** Copies `count` stretches of `before` numbers to where stretches of `after` numbers begin. */

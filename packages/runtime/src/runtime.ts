@@ -101,6 +101,16 @@ export interface KvStore {
 	 * when rows or slots are out of range.
 	 */
 	write(writes: readonly KvWrite[]): Promise<void>;
+	/**
+	 * A copy of consecutive slots, float32 [layers, 2, kvHeads, length, headDim]: each layer's keys and then its values.
+	 * Throws when the slots are out of range.
+	 */
+	readSlots(segment: number, slot: number, length: number): Promise<Float32Array>;
+	/**
+	 * Fills consecutive slots with such rows, as many as there are. What the last run left stays to be written. Throws,
+	 * before anything is written, when the slots are out of range or the rows are not whole.
+	 */
+	writeSlots(segment: number, slot: number, rows: Float32Array): Promise<void>;
 	/** Enlarges one segment's buffers, keeping what they hold. Throws when they would shrink, or exceed the memory. */
 	grow(segment: number, slots: number): void;
 	/** An independent copy. Throws when it exceeds the memory. */

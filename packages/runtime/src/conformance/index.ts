@@ -3,6 +3,7 @@ import { bankCases } from "./bank-cases.ts";
 import type { ConformanceCase } from "./conformance-case.ts";
 import { graphCases } from "./graph-cases.ts";
 import { lifetimeCases } from "./lifetime-cases.ts";
+import { slotCases } from "./slot-cases.ts";
 import { storeCases } from "./store-cases.ts";
 
 export type { ConformanceCase, CreateRuntime } from "./conformance-case.ts";
@@ -12,6 +13,7 @@ export { echo, freshRows, mirror, product, seen, sums } from "./graphs.ts";
 export const conformance: readonly ConformanceCase[] = [
 	...graphCases,
 	...storeCases,
+	...slotCases,
 	...attentionCases,
 	...bankCases,
 	...lifetimeCases,

@@ -23,6 +23,15 @@ export class NaiveStore {
 		return { ...this.#shape, slots: [...this.#slots] };
 	}
 
+	/** `rows` as `readSlots` gives them. */
+	writeSlots(segment: number, slot: number, rows: Float32Array): void {
+		const { layers, kvHeads, headDim } = this.#shape;
+		const planes = layers * 2 * kvHeads;
+		const tokens = rows.length / planes / headDim;
+		const fresh: Tensor = { dtype: "float32", dims: [1, planes, tokens, headDim], data: rows };
+		this.write([{ segment, row: 0, slot, length: tokens }], fresh);
+	}
+
 	/** `fresh` is [1, layers · 2 · kvHeads, tokens, headDim]. */
 	write(writes: readonly KvWrite[], fresh: Tensor): void {
 		const { layers, kvHeads, headDim } = this.#shape;
@@ -37,6 +46,19 @@ export class NaiveStore {
 								const address = [segment, layer, kind, head, slot + i, d].join(".");
 								this.#numbers.set(address, fresh.data[index] as number);
 							}
+	}
+
+	/** Rows as a store gives them: [layers, 2, kvHeads, length, headDim]. */
+	readSlots(segment: number, slot: number, length: number): Float32Array {
+		const { layers, kvHeads, headDim } = this.#shape;
+		const rows: number[] = [];
+		for (let layer = 0; layer < layers; layer++)
+			for (const kind of ["key", "value"])
+				for (let head = 0; head < kvHeads; head++)
+					for (let i = 0; i < length; i++)
+						for (let d = 0; d < headDim; d++)
+							rows.push(this.#numbers.get([segment, layer, kind, head, slot + i, d].join(".")) ?? 0);
+		return Float32Array.from(rows);
 	}
 
 	grow(segment: number, slots: number): void {
