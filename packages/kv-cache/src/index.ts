@@ -13,3 +13,4 @@ export { type CompressiveOptions, compressive, type MemoryOptions, memory } from
 export type { Grouping, Segment } from "./segment.ts";
 export { dense, type RollingOptions, recompute, rolling, sink } from "./segments.ts";
 export type { CacheSnapshot } from "./snapshot.ts";
+export { fullSlots } from "./state.ts";

@@ -12,6 +12,7 @@ test("the exported names", () => {
 		  "dense",
 		  "formatPolicy",
 		  "freshMask",
+		  "fullSlots",
 		  "memory",
 		  "parsePolicy",
 		  "recompute",

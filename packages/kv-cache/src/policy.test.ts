@@ -4,6 +4,7 @@ import {
 	createCache,
 	dense,
 	formatPolicy,
+	fullSlots,
 	memory,
 	type Policy,
 	type Positions,
@@ -144,6 +145,7 @@ describe("policies", () => {
 	});
 
 	test.each([
+		["memory:64/1x16,memory:64/1x16,rolling:64", "expected one archive at most"],
 		["memory:64/1x16,dense", "expected a window after memory:64/1x16, which takes what it drops, got dense"],
 		[
 			"memory:64/1x16,rolling:15",
@@ -154,6 +156,21 @@ describe("policies", () => {
 		["memory:64/1x16", 'expected a last segment that takes every token, got "memory:64/1x16"'],
 	])("K1 K31: %s is an error", (text, message) => {
 		expect(() => parsePolicy(text)).toThrow(`[tok/kv-cache] policy: ${message}`);
+	});
+
+	test("K32 K33: slots of full buffers, with room for groups and for what arrives", () => {
+		expect(fullSlots(parsePolicy("sink:4,rolling:252"))).toEqual([4, 252]);
+		expect(fullSlots(parsePolicy("dense"))).toEqual([Number.POSITIVE_INFINITY]);
+		expect(fullSlots(parsePolicy("recompute:4"))).toEqual([]);
+		expect(fullSlots(parsePolicy("sink:4,memory:1024/8x16,rolling:252"))).toEqual([4, 1024 + 128, 252 + 15]);
+		expect(fullSlots(parsePolicy("compressive:30/4,memory:1024/8x16,rolling:252"))).toEqual([
+			30 + 32,
+			// An incomplete group of four stays, in a buffer of whole blocks.
+			1024 + 128 + 16,
+			252 + 15,
+		]);
+		// A whole turn may leave at once.
+		expect(fullSlots(parsePolicy("compressive:30/4,rolling:252:turns"))).toEqual([30 + 63, 252 + 3]);
 	});
 
 	test("K1: a receiver before a sink is an error", () => {

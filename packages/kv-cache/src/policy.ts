@@ -56,6 +56,11 @@ export function checkPolicy(policy: Policy): Policy {
 	if (policy.slice(0, sinks).some((segment) => segment.takes !== "tokens")) {
 		fail(`policy: expected sinks before all other segments, got "${describe(policy)}".`);
 	}
+	const recalling = policy.filter(({ recall }) => recall !== undefined);
+	if (recalling.length > 1)
+		fail(
+			`policy: expected one archive at most, got "${describe(policy)}". Give one of them all the capacity.`,
+		);
 	for (const [k, { takes }] of policy.entries()) if (typeof takes === "object") checkDrops(policy, k);
 	return policy;
 }

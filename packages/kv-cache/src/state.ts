@@ -51,7 +51,8 @@ export function bufferSlots(policy: Policy, k: number, end: number, slots: numbe
 	if (segment.kind === "recompute") return 0;
 	if (segment.takes === "tokens") return segment.slots;
 	const unit = segment.takes === "rest" ? 1 : segment.takes.entries;
-	let size = Math.max(slots, Math.ceil(FIRST_SLOTS / unit) * unit);
+	const first = Math.max(FIRST_SLOTS, (segment.recall ?? 0) * unit);
+	let size = Math.max(slots, Math.ceil(first / unit) * unit);
 	while (size < end) size *= 2;
 	return Math.min(size, mostSlots(policy, k));
 }
@@ -62,9 +63,18 @@ export function bufferSlots(policy: Policy, k: number, end: number, slots: numbe
  */
 export function mostSlots(policy: Policy, k: number): number {
 	const { takes, slots } = policy[k] as Segment;
+	if (takes === "tokens") return slots;
 	const held = slots + (groupingBefore(policy, k)?.group ?? 1) - 1;
 	if (typeof takes !== "object") return held;
 	return Math.ceil((held + arriving(policy, k)) / takes.entries) * takes.entries;
+}
+
+/**
+ * Slots of every segment's buffers once they are full, in the policy's order: what a session takes at the most. Infinity
+ * for `dense`, none for `recompute`.
+ */
+export function fullSlots(policy: Policy): readonly number[] {
+	return policy.flatMap(({ kind }, k) => (kind === "recompute" ? [] : [mostSlots(policy, k)]));
 }
 
 /** Entries that segment k drops, or takes when it takes drops, while `ARRIVING_TOKENS` come. */

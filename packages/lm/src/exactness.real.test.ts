@@ -86,6 +86,16 @@ describeReal("exact, sinks and a window", "exact", (model) => {
 	);
 });
 
+describeReal("exact, memory", "exact", (model) => {
+	test("blocks of 16 recalled, on all 1,535 tokens: a near-tie may choose another block", async () => {
+		const golden = named("memory_8x16_sink4_rolling256");
+		const got = await likelihoods(model(), golden, 1535, 128);
+		const { mean, near } = distance(got, goldenLikelihoods(golden));
+		expect(mean).toBeLessThanOrEqual(2e-3);
+		expect(near).toBeGreaterThanOrEqual(0.99);
+	}, 300_000);
+});
+
 describeReal("exact, one segment", "exact", (model) => {
 	test.each([
 		["policy_0_256", 1024],

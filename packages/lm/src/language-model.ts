@@ -5,6 +5,7 @@ import { TokError } from "@tok/runtime";
 import { cacheBytesPerEntry, policyEntries } from "./decoder/cache-cost.ts";
 import { DecoderEngine } from "./decoder/decoder-engine.ts";
 import { checkIds, DecoderState } from "./decoder/decoder-state.ts";
+import { graphSegments } from "./decoder/graph-segments.ts";
 import { StepBatch } from "./decoder/step-batch.ts";
 import { graphKey } from "./graph-key.ts";
 import type {
@@ -196,11 +197,6 @@ export class LanguageModel implements Model, SessionModel {
 function checkChunk(chunk: number): void {
 	if (!Number.isSafeInteger(chunk) || chunk < 1)
 		throw new TokError("lm", `chunk: expected an integer ≥ 1, got ${chunk}. Leave it out for ${CHUNK}.`);
-}
-
-/** Segments that a policy's plans have views of: none for `recompute`. */
-function graphSegments(policy: Policy): number {
-	return policy.filter(({ kind }) => kind !== "recompute").length;
 }
 
 /** The policy with at least `count` sinks, so that a pinned beginning never leaves. */

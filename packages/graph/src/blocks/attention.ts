@@ -11,6 +11,7 @@ import { matMul } from "../ops/matmul.ts";
 import { softmax } from "../ops/reduction.ts";
 import { concat, expand, reshape, split, transpose, unsqueeze } from "../ops/shape.ts";
 import type { Dim, Value } from "../types.ts";
+import { type RecalledSegment, recall } from "./recall.ts";
 
 /** Cosines and sines, one row per token of the batch. */
 export interface Rotation {
@@ -39,6 +40,8 @@ export interface AttentionOptions {
 	/** Rotates the fresh keys, and the query for them. */
 	readonly rotation: Rotation | undefined;
 	readonly segments: readonly CachedSegment[];
+	/** An archive, of which each choice's blocks join the same softmax. Defaults to none. */
+	readonly archive?: RecalledSegment | undefined;
 	/** 0 where a query sees an entry, −Infinity elsewhere; entries are the segments' slots, then the tokens. */
 	readonly mask: Value<"float32">; // [batch, 1, 1, tokens, entries]
 	/** A learned logit per head that joins each softmax and whose weight is dropped (gpt-oss). */
@@ -56,7 +59,7 @@ export interface AttentionOutput {
  * where the cache lies. The heads of a group as rows of one product would have it repacked first, at twice the time.
  */
 export function attention(options: AttentionOptions): AttentionOutput {
-	const { query, key, value, rotation, segments, mask, sinks } = options;
+	const { query, key, value, rotation, segments, archive, mask, sinks } = options;
 	const [batch, queryHeads, tokens, headDim] = query.shape as [Dim, number, Dim, number];
 	const kvHeads = key.shape[1] as number;
 	const group = queryHeads / kvHeads;
@@ -78,6 +81,11 @@ export function attention(options: AttentionOptions): AttentionOutput {
 	const scores = parts.map((part) => matMul(rotated(part.rotation), part.key)); // [batch, kvHeads, group, tokens, …]
 	const entries = scores.map((score) => score.shape[4] as Dim);
 	let logits = add(join(scores), mask); // [batch, kvHeads, group, tokens, entries]
+	const recalled = archive && recall(rotated(undefined), rotated(archive.rotation), archive);
+	if (recalled !== undefined) {
+		logits = concat([logits, recalled.scores], 4);
+		entries.push(recalled.entries);
+	}
 	if (sinks !== undefined) {
 		const perHead = reshape(sinks, [1, kvHeads, group, 1, 1]);
 		logits = concat([logits, expand(perHead, [batch, kvHeads, group, tokens, 1])], 4);
@@ -85,9 +93,9 @@ export function attention(options: AttentionOptions): AttentionOutput {
 	}
 	const weights = softmax(logits, -1);
 	const shares = entries.length === 1 ? [weights] : split(weights, entries, 4);
-	const output = parts
-		.map((part, index) => matMul(shares[index] as Value<"float32">, part.value))
-		.reduce((sum, next) => add(sum, next)); // [batch, kvHeads, group, tokens, headDim]
+	const attended = parts.map((part, index) => matMul(shares[index] as Value<"float32">, part.value));
+	if (recalled !== undefined) attended.push(recalled.attend(shares[parts.length] as Value<"float32">));
+	const output = attended.reduce((sum, next) => add(sum, next)); // [batch, kvHeads, group, tokens, headDim]
 	return { output: transpose(output, [0, 3, 1, 2, 4]), key: freshKey };
 }
 

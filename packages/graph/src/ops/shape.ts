@@ -30,7 +30,9 @@ export function reshape<D extends DType>(x: Value<D>, shape: readonly Dim[]): Va
 		dim === x.shape[axis] && typeof dim === "string" ? 0 : typeof dim === "string" ? -1 : dim,
 	);
 	// A length of zero is not a copy: −1 resolves it when nothing else is unknown.
-	const lengths = rest.length > 1 ? shapeTensor(x.graph, target) : x.graph.ints(numbers);
+	const unknown = shape.indexOf(-1);
+	const several = unknown < 0 ? target : target.map((dim, axis) => (axis === unknown ? -1 : dim));
+	const lengths = rest.length > 1 ? shapeTensor(x.graph, several) : x.graph.ints(numbers);
 	return emit(x.graph, "Reshape", [x, lengths], { dtype: x.dtype, shape: target });
 }
 

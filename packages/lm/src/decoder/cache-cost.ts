@@ -1,10 +1,10 @@
 /** What a policy's cache holds, in entries and bytes: known from the configuration alone, before any weight is read. */
-import type { Policy } from "@tok/kv-cache";
+import { fullSlots, type Policy } from "@tok/kv-cache";
 import type { DecoderConfig } from "./decoder-config.ts";
 
-/** Entries that a policy keeps; Infinity for `dense`, 0 for `recompute`, which keeps tokens and no entries. */
+/** Entries that a policy's buffers hold when full; Infinity for `dense`, 0 for `recompute`, which keeps none. */
 export function policyEntries(policy: Policy): number {
-	return policy.reduce((sum, { kind, slots }) => sum + (kind === "recompute" ? 0 : slots), 0);
+	return fullSlots(policy).reduce((sum, slots) => sum + slots, 0);
 }
 
 /** Bytes of one entry's keys and values in every layer, float32. */

@@ -1,5 +1,5 @@
 /**
- * A decoder on a runtime: the graphs, one per number of cache segments, built and loaded when first needed.
+ * A decoder on a runtime: the graphs, one per kind of cache, built and loaded when first needed.
  */
 import type { Policy, Positions } from "@tok/kv-cache";
 import { type Pairing, type RopeFrequencies, ropeFrequencies } from "@tok/rope";
@@ -7,6 +7,7 @@ import { type GraphFile, type GraphSession, type Runtime, TokError } from "@tok/
 import type { Precision } from "../model.ts";
 import { buildDecoder } from "./decoder.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
+import { describeSegments, type GraphSegment } from "./graph-segments.ts";
 import { WeightMemory } from "./weight-memory.ts";
 import type { Weights } from "./weights.ts";
 
@@ -25,9 +26,9 @@ export class DecoderEngine {
 	readonly weights: Weights;
 	readonly precision: Precision;
 	readonly runtime: Runtime;
-	readonly #pairing: Pairing;
+	readonly pairing: Pairing;
 	readonly #graphKey: DecoderEngineOptions["graphKey"];
-	readonly #graphs = new Map<number, Promise<GraphSession>>();
+	readonly #graphs = new Map<string, Promise<GraphSession>>(); // describeSegments → graph
 	#disposed = false;
 
 	constructor({ config, weights, precision, pairing, runtime, graphKey }: DecoderEngineOptions) {
@@ -35,18 +36,19 @@ export class DecoderEngine {
 		this.weights = weights;
 		this.precision = precision;
 		this.runtime = runtime;
-		this.#pairing = pairing;
+		this.pairing = pairing;
 		this.#graphKey = graphKey;
 	}
 
-	/** The graph for a cache of this many segments. A failure is not kept: the next call tries again. */
-	graph(segments: number): Promise<GraphSession> {
+	/** The graph for a cache of these segments. A failure is not kept: the next call tries again. */
+	graph(segments: readonly GraphSegment[]): Promise<GraphSession> {
 		this.checkOpen();
-		const known = this.#graphs.get(segments);
+		const name = describeSegments(segments);
+		const known = this.#graphs.get(name);
 		if (known !== undefined) return known;
-		const loading = this.#load(segments);
-		this.#graphs.set(segments, loading);
-		loading.catch(() => this.#graphs.delete(segments));
+		const loading = this.#load(segments, name);
+		this.#graphs.set(name, loading);
+		loading.catch(() => this.#graphs.delete(name));
 		return loading;
 	}
 
@@ -56,7 +58,7 @@ export class DecoderEngine {
 	 */
 	frequencies(policy: Policy, positions: Positions): RopeFrequencies[] {
 		const { config } = this;
-		const slots = policy.reduce((sum, segment) => sum + segment.slots, 0);
+		const slots = policy.reduce((sum, { slots, distance }) => sum + (distance === undefined ? slots : 0), 0);
 		const bounded = positions === "in-cache" && Number.isFinite(slots);
 		const sequenceLength = bounded ? slots + 1 : config.contextLength;
 		return config.ropes.map((options) =>
@@ -75,15 +77,15 @@ export class DecoderEngine {
 		for (const graph of graphs) if (graph.status === "fulfilled") await graph.value.dispose();
 	}
 
-	async #load(segments: number): Promise<GraphSession> {
+	async #load(segments: readonly GraphSegment[], name: string): Promise<GraphSession> {
 		const { config, weights, precision, runtime } = this;
 		const memory = new WeightMemory();
 		// Four bytes a parameter are not worth their disk.
 		const key = precision === "fast" ? this.#graphKey?.() : undefined;
 		const make = (): GraphFile =>
-			buildDecoder(config, weights, { precision, segments, pairing: this.#pairing, memory });
+			buildDecoder(config, weights, { precision, segments, pairing: this.pairing, memory });
 		try {
-			return await runtime.loadGraph(make, key === undefined ? {} : { key: `${key}, ${segments} segments` });
+			return await runtime.loadGraph(make, key === undefined ? {} : { key: `${key}, ${name}` });
 		} finally {
 			memory.release();
 		}

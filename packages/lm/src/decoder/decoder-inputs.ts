@@ -13,14 +13,22 @@ export const decoderInputs = {
 	 */
 	cos: (rope: number, frame: number): string => `cos.${rope}.${frame}`,
 	sin: (rope: number, frame: number): string => `sin.${rope}.${frame}`,
-	/** float32 [batch, 1, 1, tokens, entries of the part]. The parts are the segments, then the fresh keys. */
+	/**
+	 * float32 [batch, 1, 1, tokens, entries of the part]. The parts are the segments but an archive, then the fresh
+	 * keys.
+	 */
 	mask: (window: number | undefined, part: number): string => `mask.${window ?? "full"}.${part}`,
+	/** int64 [choices, voters]; see `RecallChoices` for this and what follows. */
+	voters: "recall.voters",
+	/** float32 [batch, 1, choices, blocks] */
+	visibleBlocks: "recall.visible",
+	/** float32 [batch, 1, choices, blocks] */
+	blockMask: "recall.mask",
+	/** int64 [batch, kvHeads, 1, headDim, 1] */
+	keyRows: "recall.keys",
+	/** int64 [batch, kvHeads, 1, 1] */
+	valueRows: "recall.values",
 } as const;
 
 /** float32 [logitRows, vocabulary] */
 export const LOGITS = "logits";
-
-/** Frames of a cache with this many segments: the last segment shares its own with the fresh keys. */
-export function frameCount(segments: number): number {
-	return Math.max(1, segments);
-}

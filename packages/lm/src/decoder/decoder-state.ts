@@ -16,10 +16,13 @@ import {
 import type { RopeFrequencies } from "@tok/rope";
 import { type KvStore, TokError } from "@tok/runtime";
 import { cacheBytesPerEntry, policyEntries } from "./cache-cost.ts";
+import type { DecoderConfig } from "./decoder-config.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import { LOGITS } from "./decoder-inputs.ts";
+import { type GraphSegment, graphSegments, isRemembering } from "./graph-segments.ts";
 import type { BatchPlace, StepBatch } from "./step-batch.ts";
 import { StepFeeds, type StepRow } from "./step-feeds.ts";
+import { carryOut, checkCompressors } from "./transfers.ts";
 
 /**
  * Tokens that are remembered at the least, for whoever looks back on them (a repetition penalty does). Where a policy
@@ -48,6 +51,7 @@ export class DecoderState {
 	readonly cache: KvCache;
 	readonly store: KvStore;
 	readonly #engine: DecoderEngine;
+	readonly #segments: readonly GraphSegment[];
 	readonly #feeds: StepFeeds;
 	readonly #ropes: readonly RopeFrequencies[];
 	/** Where single tokens are read together with other sessions'; undefined for a session on its own. */
@@ -64,12 +68,14 @@ export class DecoderState {
 		{ store, place, tail = [] }: { store: KvStore; place?: BatchPlace; tail?: readonly number[] },
 	) {
 		this.#engine = engine;
+		checkPolicy(cache.policy, engine.config);
 		this.cache = cache;
 		this.store = store;
 		this.#place = place;
 		this.#tail = [...tail];
 		this.#tailLimit = tailLimit(cache.policy);
-		this.#feeds = new StepFeeds(engine.config);
+		this.#segments = graphSegments(cache.policy);
+		this.#feeds = new StepFeeds(engine.config, this.#segments);
 		this.#ropes = engine.frequencies(cache.policy, cache.positions);
 	}
 
@@ -205,6 +211,7 @@ export class DecoderState {
 	async #run(plan: Plan, ids: readonly number[], scored: Scored): Promise<Float32Array> {
 		const { store } = this;
 		const row = { plan, ids, ropes: this.#ropes };
+		if (this.#place !== undefined && plan.read === 1) await this.#carryOut(plan);
 		const logits =
 			this.#place !== undefined && plan.read === 1
 				? await this.#place.step(row, scored !== "none")
@@ -219,11 +226,22 @@ export class DecoderState {
 		plan.segments.forEach(({ slots }, segment) => {
 			if (slots > (store.shape.slots[segment] as number)) store.grow(segment, slots);
 		});
-		const graph = await this.#engine.graph(plan.segments.length);
+		await this.#carryOut(plan);
+		const graph = await this.#engine.graph(this.#segments);
 		// A store disposed meanwhile has none; the run says so.
 		const slots = plan.segments.map((view, segment) => store.shape.slots[segment] ?? view.slots);
-		const outputs = await graph.run(this.#feeds.of([row], slots, logitRows(plan, scored)), { store });
+		// Where only the last token's logits are wanted, the others need not choose for themselves what they recall.
+		const choosing = scored === "all" || plan.read === 1 ? "each" : "shared";
+		const feeds = this.#feeds.of([row], slots, logitRows(plan, scored), choosing);
+		const outputs = await graph.run(feeds, { store });
 		return outputs[LOGITS]?.data as Float32Array;
+	}
+
+	async #carryOut(plan: Plan): Promise<void> {
+		if (plan.transfers.length === 0) return;
+		const { config, pairing } = this.#engine;
+		const { store } = this;
+		await carryOut(plan, { config, pairing, policy: this.cache.policy, ropes: this.#ropes, store });
 	}
 
 	/** The plan's tokens: new ones, after those that are read again. */
@@ -259,6 +277,17 @@ function createStore({ runtime, config }: DecoderEngine, cache: KvCache): KvStor
 				"Choose a smaller window.",
 		);
 	return runtime.createKvStore({ layers: layers.length, kvHeads, headDim, slots: cache.slots() });
+}
+
+/** Throws when the model cannot keep what the policy says. */
+function checkPolicy(policy: Policy, { architecture, layers }: DecoderConfig): void {
+	checkCompressors(policy);
+	if (policy.some(({ recall }) => recall !== undefined) && !layers.some(isRemembering))
+		throw new TokError(
+			"lm",
+			`${formatPolicy(policy)}: expected a model with layers that look back without a limit, got ${architecture}, ` +
+				"in which each has a window of its own. Leave the memory out.",
+		);
 }
 
 /** Throws unless every id is a token of the vocabulary. */

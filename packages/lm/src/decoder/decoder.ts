@@ -12,6 +12,8 @@ import {
 	experts,
 	gatedMlp,
 	linear,
+	type RecallChoices,
+	type RecalledSegment,
 	type Rotation,
 	rmsNorm,
 } from "@tok/graph/blocks";
@@ -20,16 +22,17 @@ import { type GraphFile, kvNames } from "@tok/runtime";
 import type { LayerKind } from "../architectures/architecture.ts";
 import type { Precision } from "../model.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
-import { decoderInputs, frameCount, LOGITS } from "./decoder-inputs.ts";
+import { decoderInputs, LOGITS } from "./decoder-inputs.ts";
 import { DecoderWeights } from "./decoder-weights.ts";
+import { framesOf, freshFrame, type GraphSegment, isRemembering } from "./graph-segments.ts";
 import { ResidualStream, type Rows } from "./residual-stream.ts";
 import type { WeightMemory } from "./weight-memory.ts";
 import type { Weights } from "./weights.ts";
 
 export interface DecoderOptions {
 	readonly precision: Precision;
-	/** Segments of the cache that the graph attends to. */
-	readonly segments: number;
+	/** Segments of the cache that the graph attends to, in the policy's order. */
+	readonly segments: readonly GraphSegment[];
 	readonly pairing: Pairing;
 	/** Holds the quantised weights of the graph, until the caller releases it. */
 	readonly memory: WeightMemory;
@@ -91,7 +94,7 @@ function selfAttention(x: Rows, { config, weights, step, kind, layer, fresh }: L
 		const [query, key, value] = split(projected, widths, -1) as [Rows, Rows, Rows];
 		projected = concat([rmsNorm(query, norms.query, epsilon), rmsNorm(key, norms.key, epsilon), value], -1);
 	}
-	const apart = reshape(projected, ["batch", "tokens", queryHeads + 2 * kvHeads, headDim]);
+	const apart = reshape(projected, ["batch", step.tokens, queryHeads + 2 * kvHeads, headDim]);
 	const heads = split(transpose(apart, [0, 2, 1, 3]), [queryHeads, kvHeads, kvHeads], 1);
 	let [query, key, value] = heads as [Value<"float32">, Value<"float32">, Value<"float32">]; // [batch, heads, tokens, headDim]
 	if (norms !== undefined && !whole) {
@@ -104,6 +107,7 @@ function selfAttention(x: Rows, { config, weights, step, kind, layer, fresh }: L
 		value,
 		rotation: step.freshRotation(kind),
 		segments: step.segments(kind, layer),
+		archive: step.archive(kind, layer),
 		mask: step.mask(kind),
 		sinks: weights.sinks(layer),
 	});
@@ -120,73 +124,111 @@ function feedForward(x: Rows, { config, weights, layer }: LayerContext): Rows {
 class StepInputs {
 	readonly ids: Value<"int64">; // [batch, tokens]
 	readonly logitRows: Value<"int64">; // [logitRows]
+	/** With an archive a chunk's tokens are as many choices, times the tokens that share one. */
+	readonly tokens: Dim;
 	readonly #graph: GraphBuilder;
 	readonly #config: DecoderConfig;
-	readonly #segments: number;
-	readonly #rotations = new Map<number, Rotation[]>(); // rope → frames
+	readonly #segments: readonly GraphSegment[];
+	readonly #rotations = new Map<number, ReadonlyMap<number, Rotation>>(); // rope → frame → rotation
 	readonly #masks = new Map<number | undefined, Value<"float32">>(); // window → mask
+	readonly #choices: RecallChoices | undefined;
 
 	constructor(graph: GraphBuilder, config: DecoderConfig, { segments, pairing }: DecoderOptions) {
 		this.#graph = graph;
 		this.#config = config;
 		this.#segments = segments;
-		this.ids = graph.input(decoderInputs.ids, "int64", ["batch", "tokens"]);
+		const archive = segments.findIndex(({ recall }) => recall !== undefined);
+		this.tokens = archive < 0 ? "tokens" : "choices*span";
+		this.ids = graph.input(decoderInputs.ids, "int64", ["batch", this.tokens]);
 		this.logitRows = graph.input(decoderInputs.logitRows, "int64", ["logitRows"]);
 		const used = new Set(config.layers.map(({ rope }) => rope));
-		const rows = graph.input(decoderInputs.angleRows, "int64", ["batch", "tokens"]);
+		const rows = graph.input(decoderInputs.angleRows, "int64", ["batch", this.tokens]);
 		config.ropes.forEach((options, rope) => {
 			if (!used.has(rope)) return;
 			const { rotaryDim } = ropeFrequencies(options);
 			const angles = (name: string): Value<"float32"> =>
-				graph.input(name, "float32", ["batch*tokens", rotaryDim / 2]);
-			const frames = Array.from({ length: frameCount(segments) }, (_, frame) => ({
-				cos: angles(decoderInputs.cos(rope, frame)),
-				sin: angles(decoderInputs.sin(rope, frame)),
-				rows,
-				rotaryDim,
-				pairing,
-			}));
+				graph.input(name, "float32", [`batch*${this.tokens}`, rotaryDim / 2]);
+			const frames = new Map<number, Rotation>();
+			for (const frame of framesOf(segments, rope, config.layers))
+				frames.set(frame, {
+					cos: angles(decoderInputs.cos(rope, frame)),
+					sin: angles(decoderInputs.sin(rope, frame)),
+					rows,
+					rotaryDim,
+					pairing,
+				});
 			this.#rotations.set(rope, frames);
 		});
 		for (const { window } of config.layers) {
 			if (this.#masks.has(window)) continue;
-			const parts = Array.from({ length: segments + 1 }, (_, part) =>
-				graph.input(decoderInputs.mask(window, part), "float32", [
-					"batch",
-					1,
-					1,
-					"tokens",
-					part < segments ? `slots.${part}` : "tokens",
-				]),
+			const parts = [...segments, {}].flatMap(({ recall }: GraphSegment, part) =>
+				recall === undefined
+					? graph.input(decoderInputs.mask(window, part), "float32", [
+							"batch",
+							1,
+							1,
+							this.tokens,
+							part < segments.length ? `slots.${part}` : this.tokens,
+						])
+					: [],
 			);
 			this.#masks.set(window, concat(parts, 4));
 		}
+		if (archive >= 0) this.#choices = choiceInputs(graph, config);
 	}
 
 	freshRotation({ rope }: LayerKind): Rotation | undefined {
-		return this.#frames(rope).at(-1);
+		return this.#rotation(rope, freshFrame(this.#segments));
 	}
 
-	/** The cache of one layer, as inputs. */
-	segments({ rope }: LayerKind, layer: number): CachedSegment[] {
-		const { kvHeads, headDim } = this.#config;
-		const cached = (name: string, rows: Dim, columns: Dim): Value<"float32"> =>
-			this.#graph.input(name, "float32", ["batch", kvHeads, 1, rows, columns]);
-		return Array.from({ length: this.#segments }, (_, segment) => {
-			const slots = `slots.${segment}`;
-			return {
-				key: cached(kvNames.key(segment, layer), headDim, slots),
-				value: cached(kvNames.value(segment, layer), slots, headDim),
-				rotation: this.#frames(rope)[segment],
-			};
-		});
+	/** The cache of one layer, as inputs, without its archive. */
+	segments(kind: LayerKind, layer: number): CachedSegment[] {
+		return this.#segments.flatMap(({ recall }, segment) =>
+			recall === undefined ? this.#cached(kind, layer, segment, `slots.${segment}`) : [],
+		);
+	}
+
+	/** The archive of one layer, if it has one: distances mean nothing to a layer with a window of its own. */
+	archive(kind: LayerKind, layer: number): RecalledSegment | undefined {
+		const segment = this.#segments.findIndex(({ recall }) => recall !== undefined);
+		const recall = this.#segments[segment]?.recall;
+		if (recall === undefined || this.#choices === undefined || !isRemembering(kind)) return undefined;
+		const cached = this.#cached(kind, layer, segment, multiple("blocks", recall.blockSize));
+		const rope = kind.rope === undefined ? undefined : this.#config.ropes[kind.rope];
+		const gain = rope === undefined ? 1 : ropeFrequencies(rope).attentionFactor;
+		return { ...cached, ...recall, gain, choices: this.#choices };
 	}
 
 	mask({ window }: LayerKind): Value<"float32"> {
 		return this.#masks.get(window) as Value<"float32">;
 	}
 
-	#frames(rope: number | undefined): readonly Rotation[] {
-		return rope === undefined ? [] : (this.#rotations.get(rope) ?? []);
+	#cached({ rope }: LayerKind, layer: number, segment: number, slots: Dim): CachedSegment {
+		const { kvHeads, headDim } = this.#config;
+		const buffer = (name: string, rows: Dim, columns: Dim): Value<"float32"> =>
+			this.#graph.input(name, "float32", ["batch", kvHeads, 1, rows, columns]);
+		return {
+			key: buffer(kvNames.key(segment, layer), headDim, slots),
+			value: buffer(kvNames.value(segment, layer), slots, headDim),
+			rotation: this.#rotation(rope, segment),
+		};
 	}
+
+	#rotation(rope: number | undefined, frame: number): Rotation | undefined {
+		return rope === undefined ? undefined : this.#rotations.get(rope)?.get(frame);
+	}
+}
+
+function choiceInputs(graph: GraphBuilder, { kvHeads, headDim }: DecoderConfig): RecallChoices {
+	return {
+		voters: graph.input(decoderInputs.voters, "int64", ["choices", "voters"]),
+		visible: graph.input(decoderInputs.visibleBlocks, "float32", ["batch", 1, "choices", "blocks"]),
+		mask: graph.input(decoderInputs.blockMask, "float32", ["batch", 1, "choices", "blocks"]),
+		keyRows: graph.input(decoderInputs.keyRows, "int64", ["batch", kvHeads, 1, headDim, 1]),
+		valueRows: graph.input(decoderInputs.valueRows, "int64", ["batch", kvHeads, 1, 1]),
+	};
+}
+
+function multiple(symbol: string, factor: number): Dim {
+	return factor === 1 ? symbol : `${factor}*${symbol}`;
 }

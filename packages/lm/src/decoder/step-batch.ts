@@ -5,10 +5,11 @@
  *
  * Weights are most of what a step of one token has to fetch, and a batch fetches them once.
  */
-import { createCache, formatPolicy, type Policy } from "@tok/kv-cache";
+import { createCache, formatPolicy, fullSlots, type Policy } from "@tok/kv-cache";
 import { type KvBank, type KvStore, TokError } from "@tok/runtime";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import { LOGITS } from "./decoder-inputs.ts";
+import { describeSegments, type GraphSegment, graphSegments } from "./graph-segments.ts";
 import { StepFeeds, type StepRow } from "./step-feeds.ts";
 
 /** A session's place: its store, and the way into the batch. */
@@ -29,6 +30,7 @@ export class StepBatch {
 	readonly policy: Policy;
 	readonly bank: KvBank;
 	readonly #engine: DecoderEngine;
+	readonly #segments: readonly GraphSegment[];
 	readonly #feeds: StepFeeds;
 	readonly #stores: (KvStore | undefined)[];
 	/** By place. */
@@ -41,7 +43,7 @@ export class StepBatch {
 		const { layers, kvHeads, headDim } = engine.config;
 		// It says what is wrong with a policy that none can have.
 		createCache(policy);
-		const slots = policy.map((segment) => segment.slots);
+		const slots = fullSlots(policy);
 		if (policy[0]?.kind === "recompute" || !slots.every(Number.isFinite))
 			throw new TokError(
 				"lm",
@@ -49,7 +51,8 @@ export class StepBatch {
 			);
 		this.policy = policy;
 		this.#engine = engine;
-		this.#feeds = new StepFeeds(engine.config);
+		this.#segments = graphSegments(policy);
+		this.#feeds = new StepFeeds(engine.config, this.#segments);
 		this.bank = engine.runtime.createKvBank({ layers: layers.length, kvHeads, headDim, slots }, size);
 		this.#stores = new Array<undefined>(size).fill(undefined);
 	}
@@ -63,8 +66,8 @@ export class StepBatch {
 	take(policy: Policy): BatchPlace {
 		const { shape } = this.bank;
 		const fits =
-			policy.length === this.policy.length &&
-			policy.every(({ slots }, segment) => slots <= (shape.slots[segment] as number));
+			describeSegments(graphSegments(policy)) === describeSegments(this.#segments) &&
+			fullSlots(policy).every((slots, segment) => slots <= (shape.slots[segment] as number));
 		if (!fits)
 			throw new TokError(
 				"lm",
@@ -113,7 +116,7 @@ export class StepBatch {
 	}
 
 	async #read(waiting: ReadonlyMap<number, Waiting>): Promise<Map<number, Float32Array>> {
-		const graph = await this.#engine.graph(this.policy.length);
+		const graph = await this.#engine.graph(this.#segments);
 		const places = [...waiting.keys()];
 		const from = Math.min(...places);
 		const to = Math.max(...places) + 1;

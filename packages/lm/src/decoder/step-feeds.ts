@@ -6,8 +6,10 @@
 import { freshMask, MASKED, type Plan, segmentMask } from "@tok/kv-cache";
 import { type RopeFrequencies, ropeAngles } from "@tok/rope";
 import type { Tensor } from "@tok/runtime";
+import { type Choosing, choiceFeeds } from "./choice-feeds.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
-import { decoderInputs, frameCount } from "./decoder-inputs.ts";
+import { decoderInputs } from "./decoder-inputs.ts";
+import { framesOf, type GraphSegment } from "./graph-segments.ts";
 
 /** One session's row of a batch. All rows of a batch read equally many tokens. */
 export interface StepRow {
@@ -21,11 +23,22 @@ export interface StepRow {
 export class StepFeeds {
 	/** Indices of the rotations that layers use. */
 	readonly #ropes: readonly number[];
+	readonly #frames: ReadonlyMap<number, readonly number[]>; // rope → frames
 	readonly #windows: readonly (number | undefined)[];
 	readonly #scratch = new Map<string, Float32Array>();
+	readonly #config: DecoderConfig;
+	/** The segment of which blocks are recalled; −1 for none. */
+	readonly #archive: number;
+	readonly #blockSize: number;
 
-	constructor(config: DecoderConfig) {
+	/** @param segments Those of the graph that is fed. */
+	constructor(config: DecoderConfig, segments: readonly GraphSegment[]) {
+		this.#config = config;
+		const frames = (rope: number): readonly number[] => framesOf(segments, rope, config.layers);
+		this.#archive = segments.findIndex(({ recall }) => recall !== undefined);
+		this.#blockSize = segments[this.#archive]?.recall?.blockSize ?? 1;
 		this.#ropes = [...new Set(config.layers.flatMap(({ rope }) => rope ?? []))];
+		this.#frames = new Map(this.#ropes.map((rope) => [rope, frames(rope)]));
 		this.#windows = [...new Set(config.layers.map(({ window }) => window))];
 	}
 
@@ -34,11 +47,13 @@ export class StepFeeds {
 	 * is undefined is computed with the others and means nothing: it sees itself alone.
 	 *
 	 * @param logitRows The tokens, counted through the batch, whose logits are wanted.
+	 * @param choosing Who chooses the blocks that are recalled. Defaults to each token for itself.
 	 */
 	of(
 		rows: readonly (StepRow | undefined)[],
 		slots: readonly number[],
 		logitRows: readonly number[],
+		choosing: Choosing = "each",
 	): Record<string, Tensor> {
 		const tokens = rows.find((row) => row !== undefined)?.plan.read ?? 1;
 		const dims = [rows.length, tokens];
@@ -48,20 +63,24 @@ export class StepFeeds {
 			[decoderInputs.logitRows]: integers([logitRows.length], logitRows),
 		};
 		if (this.#ropes.length > 0) feeds[decoderInputs.angleRows] = integers(dims, [...ids.keys()]);
-		for (const rope of this.#ropes)
-			this.#angles(feeds, rows, rope, { tokens, frames: frameCount(slots.length) });
+		for (const rope of this.#ropes) this.#angles(feeds, rows, rope, tokens);
 		for (const window of this.#windows) this.#masks(feeds, rows, slots, { tokens, window });
-		return feeds;
+		const archive = slots[this.#archive];
+		if (archive === undefined) return feeds;
+		const views = rows.map((row) => row?.plan.segments[this.#archive]);
+		const blocks = archive / this.#blockSize;
+		const step = { views, tokens, blocks, blockSize: this.#blockSize, choosing };
+		return Object.assign(feeds, choiceFeeds(step, this.#config));
 	}
 
 	#angles(
 		feeds: Record<string, Tensor>,
 		rows: readonly (StepRow | undefined)[],
 		rope: number,
-		{ tokens, frames }: { readonly tokens: number; readonly frames: number },
+		tokens: number,
 	): void {
 		const width = rows.find((row) => row !== undefined)?.ropes[rope]?.inverseFrequencies.length ?? 0;
-		for (let frame = 0; frame < frames; frame++) {
+		for (const frame of this.#frames.get(rope) ?? []) {
 			const cos = this.#floats(decoderInputs.cos(rope, frame), [rows.length * tokens, width]);
 			const sin = this.#floats(decoderInputs.sin(rope, frame), [rows.length * tokens, width]);
 			rows.forEach((row, i) => {
@@ -89,6 +108,7 @@ export class StepFeeds {
 	): void {
 		const own = window === undefined ? {} : { window };
 		for (let part = 0; part <= slots.length; part++) {
+			if (part === this.#archive) continue;
 			const columns = slots[part] ?? tokens;
 			const name = decoderInputs.mask(window, part);
 			const mask = this.#floats(name, [rows.length, 1, 1, tokens, columns]);
@@ -114,7 +134,7 @@ export class StepFeeds {
 	}
 }
 
-/** Query positions of a frame; the last is that of the fresh keys. See `frameCount`. */
+/** Query positions of a frame; the last is that of the fresh keys. See `framesOf`. */
 function framePositions({ segments, fresh }: Plan, frame: number): Float64Array {
 	return segments.slice(0, -1)[frame]?.queryPositions ?? fresh.positions;
 }

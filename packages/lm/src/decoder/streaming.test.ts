@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Policy, rolling, sink } from "@tok/kv-cache";
+import { type Policy, parsePolicy, rolling, sink } from "@tok/kv-cache";
 import type { Runtime } from "@tok/runtime";
 import { cpu } from "@tok/runtime-cpu";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -30,6 +30,28 @@ const cases: readonly (readonly [sinks: number, rolling: number])[] = [
 	[0, 16],
 ];
 const TOKENS = 88;
+
+/** What the window drops is kept: archived, merged, and both; full before the stream ends. */
+const keeping: readonly (readonly [policy: string, reference: Omit<ReferencePolicy, "positions">])[] = [
+	[
+		"sink:2,memory:40/2x4,rolling:13",
+		{ sinks: 2, rolling: 13, memory: { capacity: 40, recall: 2, blockSize: 4 } },
+	],
+	["memory:12/3x1,rolling:20", { sinks: 0, rolling: 20, memory: { capacity: 12, recall: 3, blockSize: 1 } }],
+	[
+		"sink:2,compressive:9/3/mean,rolling:13",
+		{ sinks: 2, rolling: 13, compressive: { slots: 9, rate: 3, compressor: "mean" } },
+	],
+	[
+		"sink:1,compressive:5/2/max,memory:24/2x4,rolling:16",
+		{
+			sinks: 1,
+			rolling: 16,
+			memory: { capacity: 24, recall: 2, blockSize: 4 },
+			compressive: { slots: 5, rate: 2, compressor: "max" },
+		},
+	],
+];
 
 describe.each(models)("%s", (name) => {
 	const folder = join(goldens, name);
@@ -70,6 +92,24 @@ describe.each(models)("%s", (name) => {
 				const state = DecoderState.create(engine, policy, positions);
 				const got = await readLogits(state, stream, { chunk, tokens: TOKENS });
 				expect(largestError(got, want), `chunks of ${chunk}`).toBeLessThanOrEqual(1);
+			}
+		});
+	});
+
+	describe.each(keeping)("%s", (text, held) => {
+		test.each(["in-cache", "original"] as const)("%s positions, chunks of 1, 7 and 64", async (positions) => {
+			if (held.memory !== undefined && decoder.config.layers.every(({ window }) => window !== undefined)) {
+				expect(() => DecoderState.create(engine, parsePolicy(text), positions)).toThrow(
+					"expected a model with layers that look back without a limit",
+				);
+				return;
+			}
+			const want = reference.read(stream, { ...held, positions });
+			for (const chunk of [1, 7, 64]) {
+				const state = DecoderState.create(engine, parsePolicy(text), positions);
+				const got = await readLogits(state, stream, { chunk, tokens: TOKENS });
+				expect(largestError(got, want), `chunks of ${chunk}`).toBeLessThanOrEqual(1);
+				state.dispose();
 			}
 		});
 	});

@@ -21,6 +21,7 @@ export const likelihoodGoldens: readonly LikelihoodGolden[] = [
 	golden("policy_0_256", "rolling:256"),
 	golden("policy_0_1024", "rolling:1024"),
 	golden("dense", "dense"),
+	golden("memory_8x16_sink4_rolling256", "sink:4,memory:1280/8x16,rolling:256"),
 	golden("recompute256_4096_4352", "recompute:256", "in-cache", 4097),
 ];
 
@@ -60,6 +61,8 @@ export interface Distance {
 	readonly worst: number;
 	/** Mean absolute difference. */
 	readonly mean: number;
+	/** Share of the differences that are at most 1e-2. */
+	readonly near: number;
 	/** e^mean of ours over e^mean of theirs. */
 	readonly perplexityRatio: number;
 }
@@ -69,16 +72,19 @@ export function distance(got: Float32Array, want: Float32Array): Distance {
 	let worst = 0;
 	let absolute = 0;
 	let signed = 0;
+	let near = 0;
 	for (const [i, value] of got.entries()) {
 		const difference = value - (want[i] ?? Number.NaN);
 		// NaN stays NaN.
 		worst = Math.max(worst, Math.abs(difference));
 		absolute += Math.abs(difference);
 		signed += difference;
+		if (Math.abs(difference) <= 1e-2) near++;
 	}
 	return {
 		worst,
 		mean: absolute / got.length,
+		near: near / got.length,
 		perplexityRatio: Math.exp(signed / got.length),
 	};
 }

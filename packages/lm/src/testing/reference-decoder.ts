@@ -16,6 +16,14 @@ export interface ReferencePolicy {
 	/** Entries kept besides; Infinity keeps all. */
 	readonly rolling: number;
 	readonly positions: "in-cache" | "original";
+	/** Archives what the window drops. */
+	readonly memory?: { readonly capacity: number; readonly recall: number; readonly blockSize: number };
+	/** Merges what the archive, or without one the window, drops. */
+	readonly compressive?: {
+		readonly slots: number;
+		readonly rate: number;
+		readonly compressor: "mean" | "max";
+	};
 }
 
 interface Config {
@@ -46,6 +54,14 @@ interface Entry {
 	readonly layers: { readonly key: Vector; readonly value: Vector }[];
 }
 
+/** What a policy retains, each list from old to new. */
+interface Held {
+	readonly sinks: Entry[];
+	readonly merged: Entry[];
+	readonly archive: Entry[];
+	readonly window: Entry[];
+}
+
 export class ReferenceDecoder {
 	readonly #config: Config;
 	readonly #headDim: number;
@@ -61,21 +77,26 @@ export class ReferenceDecoder {
 
 	/** The logits after each token of a stream, [length, vocabulary]. */
 	read(stream: readonly number[], policy: ReferencePolicy): Vector[] {
-		const retained: Entry[] = [];
+		const held: Held = { sinks: [], merged: [], archive: [], window: [] };
 		return stream.map((id, index) => {
 			const entry: Entry = { index, layers: [] };
-			const logits = this.#step(id, retained, entry, policy);
-			retained.push(entry);
-			if (retained.length > policy.sinks + policy.rolling) retained.splice(policy.sinks, 1);
+			const logits = this.#step(id, held, entry, policy);
+			keep(held, entry, policy);
 			return logits;
 		});
 	}
 
-	#step(id: number, retained: readonly Entry[], entry: Entry, { positions }: ReferencePolicy): Vector {
+	#step(id: number, held: Held, entry: Entry, policy: ReferencePolicy): Vector {
 		const { hidden_size, num_hidden_layers, model_type } = this.#config;
-		const inCache = positions === "in-cache";
-		const seen = retained.map(({ index }, rank) => (inCache ? rank : index));
-		const at = inCache ? retained.length : entry.index;
+		const retained = [...held.sinks, ...held.merged, ...held.window];
+		// A merged entry has no place in the stream: it counts where it stands.
+		const distances = retained.map((each, rank) =>
+			policy.positions === "in-cache" || held.merged.includes(each)
+				? retained.length - rank
+				: entry.index - each.index,
+		);
+		const at = policy.positions === "in-cache" ? retained.length : entry.index;
+		const view: View = { retained, distances, at, held, policy, entry };
 		const table = this.#tensor("model.embed_tokens.weight");
 		const scale = model_type === "gemma3_text" ? Math.sqrt(hidden_size) : 1;
 		let x = Float64Array.from(table.subarray(id * hidden_size, (id + 1) * hidden_size), (w) => w * scale);
@@ -83,8 +104,7 @@ export class ReferenceDecoder {
 			const name = (rest: string): string => `model.layers.${layer}.${rest}`;
 			const norm = (rest: string, value: Vector): Vector =>
 				this.#norm(this.#tensor(name(`${rest}.weight`)), value);
-			const attend = (value: Vector): Vector =>
-				this.#attention(layer, value, { retained, entry, positions: [...seen, at] });
+			const attend = (value: Vector): Vector => this.#attention(layer, value, view);
 			const mlp = (value: Vector): Vector => this.#mlp(name("mlp"), value);
 			if (model_type === "gemma3_text") {
 				x = sum(x, norm("post_attention_layernorm", attend(norm("input_layernorm", x))));
@@ -101,46 +121,50 @@ export class ReferenceDecoder {
 		return product(head, this.#norm(this.#tensor("model.norm.weight"), x));
 	}
 
-	#attention(
-		layer: number,
-		x: Vector,
-		{
-			retained,
-			entry,
-			positions,
-		}: { readonly retained: readonly Entry[]; readonly entry: Entry; readonly positions: readonly number[] },
-	): Vector {
+	#attention(layer: number, x: Vector, { retained, distances, at: own, held, policy, entry }: View): Vector {
 		const { num_attention_heads: heads, num_key_value_heads: kvHeads, query_pre_attn_scalar } = this.#config;
 		const dim = this.#headDim;
 		const [query, key, value] = this.#queryKeyValue(layer, x);
 		entry.layers.push({ key, value });
-		const entries = [...retained, entry];
 		const rope = this.#rope(layer);
 		const window = this.#window(layer);
-		const own = positions.at(-1) as number;
 		const scale = (query_pre_attn_scalar ?? dim) ** -0.5;
 		const sinks = this.#tensors.get(`model.layers.${layer}.self_attn.sinks`);
 		const output = new Float64Array(heads * dim);
 		const part = (vector: Vector, which: number): Vector => vector.slice(which * dim, (which + 1) * dim);
+		const per = heads / kvHeads;
 		for (let group = 0; group < kvHeads; group++) {
-			const visible = entries.flatMap(({ layers }, i) => {
-				const at = positions[i] as number;
+			const of = ({ layers }: Entry): { key: Vector; value: Vector } => {
 				const { key, value } = layers[layer] as Entry["layers"][0];
-				return own - at < window
-					? [{ key: rotate(part(key, group), at, rope), value: part(value, group) }]
-					: [];
+				return { key: part(key, group), value: part(value, group) };
+			};
+			const queries = Array.from({ length: per }, (_, i) => part(query, group * per + i));
+			const seen = [...retained, entry].flatMap((each, i) => {
+				const distance = distances[i] ?? 0;
+				return distance < window ? [{ ...of(each), distance }] : [];
 			});
-			for (let head = (group * heads) / kvHeads; head < ((group + 1) * heads) / kvHeads; head++) {
-				const turned = rotate(part(query, head), own, rope);
-				const scores = visible.map(({ key }) => scale * dot(turned, key));
+			// A layer with a window of its own remembers nothing beyond it.
+			if (policy.memory !== undefined && window === Number.POSITIVE_INFINITY) {
+				const archived = held.archive.map(of);
+				// Both at position 0, where yarn's factor still counts.
+				const asking = queries.map((each) => rotate(each, 0, rope));
+				const asked = archived.map(({ key }) => rotate(key, 0, rope));
+				for (const i of recalled(asking, asked, scale, policy.memory))
+					seen.push({ ...(archived[i] as (typeof archived)[0]), distance: policy.rolling });
+			}
+			queries.forEach((each, i) => {
+				const head = group * per + i;
+				const scores = seen.map(
+					({ key, distance }) => scale * dot(rotate(each, own, rope), rotate(key, own - distance, rope)),
+				);
 				if (sinks !== undefined) scores.push(sinks[head] as number);
 				const weights = softmax(scores);
 				for (let d = 0; d < dim; d++)
-					output[head * dim + d] = visible.reduce(
+					output[head * dim + d] = seen.reduce(
 						(total, { value }, i) => total + (weights[i] as number) * (value[d] as number),
 						0,
 					);
-			}
+			});
 		}
 		return this.#linear(`model.layers.${layer}.self_attn.o_proj`, output);
 	}
@@ -253,6 +277,67 @@ export class ReferenceDecoder {
 		if (tensor === undefined) throw new Error(`no tensor ${name}`);
 		return tensor;
 	}
+}
+
+/** A token's view of the cache: `distances` of what is retained, its own position. */
+interface View {
+	readonly retained: readonly Entry[];
+	readonly distances: readonly number[];
+	readonly at: number;
+	readonly held: Held;
+	readonly policy: ReferencePolicy;
+	readonly entry: Entry;
+}
+
+/** Takes an entry in, and lets the lists drop what is too much for them: whole groups, from list to list. */
+function keep(held: Held, entry: Entry, { sinks, rolling, memory, compressive }: ReferencePolicy): void {
+	(held.sinks.length < sinks ? held.sinks : held.window).push(entry);
+	const merge = (from: Entry[], most: number): void => {
+		if (compressive === undefined) from.splice(0, Math.max(0, from.length - most));
+		else
+			while (from.length - most >= compressive.rate)
+				held.merged.push(merged(from.splice(0, compressive.rate), compressive.compressor));
+		held.merged.splice(0, Math.max(0, held.merged.length - (compressive?.slots ?? 0)));
+	};
+	if (memory === undefined) {
+		merge(held.window, rolling);
+		return;
+	}
+	while (held.window.length - rolling >= memory.blockSize)
+		held.archive.push(...held.window.splice(0, memory.blockSize));
+	if (compressive !== undefined) merge(held.archive, memory.capacity);
+	else while (held.archive.length > memory.capacity) held.archive.splice(0, memory.blockSize);
+}
+
+function merged(group: readonly Entry[], compressor: "mean" | "max"): Entry {
+	const over = (vectors: readonly Vector[]): Vector =>
+		(vectors[0] as Vector).map((_, d) => {
+			const channel = vectors.map((vector) => vector[d] as number);
+			return compressor === "max" ? Math.max(...channel) : channel.reduce((a, b) => a + b) / channel.length;
+		});
+	const [first] = group as [Entry];
+	const layers = first.layers.map((_, layer) => ({
+		key: over(group.map(({ layers }) => (layers[layer] as Entry["layers"][0]).key)),
+		value: over(group.map(({ layers }) => (layers[layer] as Entry["layers"][0]).value)),
+	}));
+	return { index: first.index, layers };
+}
+
+/** Indices of the entries of the blocks with the most softmax mass, over all heads of a group. */
+function recalled(
+	queries: readonly Vector[],
+	keys: readonly Vector[],
+	scale: number,
+	{ recall, blockSize }: { readonly recall: number; readonly blockSize: number },
+): number[] {
+	const mass = new Float64Array(keys.length / blockSize);
+	for (const query of queries)
+		softmax(keys.map((key) => scale * dot(query, key))).forEach((weight, i) => {
+			const block = Math.floor(i / blockSize);
+			mass[block] = (mass[block] as number) + weight;
+		});
+	const best = [...mass.keys()].sort((a, b) => (mass[b] as number) - (mass[a] as number)).slice(0, recall);
+	return best.flatMap((block) => Array.from({ length: blockSize }, (_, i) => block * blockSize + i));
 }
 
 /** Rotates x[i] with x[i + n] for the n frequencies; the rest passes through. */

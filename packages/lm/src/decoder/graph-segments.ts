@@ -1,0 +1,56 @@
+/** What a graph has to know of a policy's segments, and how such graphs are told apart. */
+import type { Policy } from "@tok/kv-cache";
+import type { LayerKind } from "../architectures/architecture.ts";
+
+export interface GraphSegment {
+	/** Present where a query sees only some blocks of the segment. */
+	readonly recall?: Recall;
+}
+
+export interface Recall {
+	/** Blocks that a choice takes. */
+	readonly blocks: number;
+	/** Entries of a block. */
+	readonly blockSize: number;
+}
+
+/** The segments that a policy's plans have views of: none for `recompute`. */
+export function graphSegments(policy: Policy): readonly GraphSegment[] {
+	return policy
+		.filter(({ kind }) => kind !== "recompute")
+		.map(({ recall, takes }) =>
+			recall === undefined || typeof takes !== "object"
+				? {}
+				: { recall: { blocks: recall, blockSize: takes.entries } },
+		);
+}
+
+/** Equal for equal graphs: "3 segments, recalling 8x16 in 1". */
+export function describeSegments(segments: readonly GraphSegment[]): string {
+	const recalls = segments.map(({ recall }, segment) =>
+		recall === undefined ? "" : `, recalling ${recall.blocks}x${recall.blockSize} in ${segment}`,
+	);
+	return `${segments.length} segments${recalls.join("")}`;
+}
+
+/** Whether a layer takes part in recall: distances beyond it mean nothing to a window of its own. */
+export function isRemembering({ window }: LayerKind): boolean {
+	return window === undefined;
+}
+
+/** The frame of the fresh keys: the last segment's, which shares its own with them. */
+export function freshFrame(segments: readonly GraphSegment[]): number {
+	return Math.max(0, segments.length - 1);
+}
+
+/** Frames in which queries of a rope's layers are rotated: one per segment that any of them sees. */
+export function framesOf(
+	segments: readonly GraphSegment[],
+	rope: number,
+	layers: readonly LayerKind[],
+): readonly number[] {
+	const remembering = layers.some((layer) => layer.rope === rope && isRemembering(layer));
+	return Array.from({ length: freshFrame(segments) + 1 }, (_, frame) => frame).filter(
+		(frame) => segments[frame]?.recall === undefined || remembering,
+	);
+}

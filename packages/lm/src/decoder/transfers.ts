@@ -1,0 +1,189 @@
+/**
+ * Carries out a plan's transfers: what leaves one segment is read from its slots, becomes what the next keeps of it,
+ * and is written there. Keys are rotated once when they are written (at `origin + e`), so moving an entry means
+ * turning its key by the difference of two positions; what is kept at one distance stands at position 0.
+ */
+import type { Plan, Policy, Range, SegmentView, Transfer } from "@tok/kv-cache";
+import { type Pairing, type RopeFrequencies, ropeAngles } from "@tok/rope";
+import { type KvStore, TokError } from "@tok/runtime";
+import { type Compressor, compressors } from "./compressors.ts";
+import type { DecoderConfig } from "./decoder-config.ts";
+
+export interface TransferContext {
+	readonly config: DecoderConfig;
+	readonly policy: Policy;
+	readonly ropes: readonly RopeFrequencies[];
+	readonly pairing: Pairing;
+	readonly store: KvStore;
+}
+
+/** Throws unless every compressor of the policy is known. */
+export function checkCompressors(policy: Policy): void {
+	for (const { compressor } of policy) if (compressor !== undefined) compressorOf(compressor);
+}
+
+export async function carryOut(plan: Plan, context: TransferContext): Promise<void> {
+	for (const transfer of plan.transfers) await carryOutOne(plan, transfer, context);
+}
+
+async function carryOutOne(
+	{ segments }: Plan,
+	{ from, entries, to, into }: Transfer,
+	{ config, policy, ropes, pairing, store }: TransferContext,
+): Promise<void> {
+	const { takes, compressor } = policy[to] ?? {};
+	if (typeof takes !== "object") throw new TokError("lm", `internal: segment ${to} takes no drops.`);
+	const rows = new Rows(config, await readRange(store, from, entries), entries.end - entries.start);
+	const positionIn = (segment: number, entry: number): number =>
+		policy[segment]?.distance === undefined ? (segments[segment] as SegmentView).origin + entry : 0;
+	const rotation = { ropes, pairing };
+	rows.rotate((i) => -positionIn(from, entries.start + i), rotation);
+	const made = compressor === undefined ? rows : rows.merged(takes.group, compressorOf(compressor));
+	made.rotate((i) => positionIn(to, into.start + i), rotation);
+	await writeRange(store, to, into, made);
+}
+
+function compressorOf(name: string): Compressor {
+	const compressor = compressors.get(name);
+	if (compressor !== undefined) return compressor;
+	throw new TokError(
+		"lm",
+		`compressive: expected a compressor among ${[...compressors.keys()].join(", ")}, got "${name}".`,
+	);
+}
+
+/** Keys and values of some entries on the host: float32 [layers, 2, kvHeads, length, headDim]. */
+class Rows {
+	readonly data: Float32Array;
+	readonly length: number;
+	readonly #config: DecoderConfig;
+
+	constructor(config: DecoderConfig, data: Float32Array, length: number) {
+		this.#config = config;
+		this.data = data;
+		this.length = length;
+	}
+
+	/** Turns entry i's keys by `angle(i)` positions, and leaves their length: the attention factor is in it already. */
+	rotate(
+		by: (i: number) => number,
+		{ ropes, pairing }: { ropes: readonly RopeFrequencies[]; pairing: Pairing },
+	): void {
+		const positions = Float64Array.from({ length: this.length }, (_, i) => by(i));
+		if (positions.every((position) => position === 0)) return;
+		const { layers, kvHeads, headDim } = this.#config;
+		const angles = ropes.map((frequencies) => {
+			const half = frequencies.inverseFrequencies.length;
+			const cos = new Float64Array(this.length * half);
+			return ropeAngles({ ...frequencies, attentionFactor: 1 }, positions, { cos, sin: cos.slice() });
+		});
+		const plane = this.length * headDim;
+		layers.forEach(({ rope }, layer) => {
+			const turn = rope === undefined ? undefined : angles[rope];
+			if (turn === undefined) return;
+			for (let head = 0; head < kvHeads; head++)
+				turnPlane(
+					this.data.subarray((layer * 2 * kvHeads + head) * plane).subarray(0, plane),
+					this.length,
+					turn,
+					pairing,
+				);
+		});
+	}
+
+	/** Each `group` entries in one. */
+	merged(group: number, merge: Compressor): Rows {
+		const { layers, kvHeads, headDim } = this.#config;
+		const length = this.length / group;
+		const data = new Float32Array(this.data.length / group);
+		const planes = layers.length * 2 * kvHeads;
+		for (let i = 0; i < planes * length; i++)
+			merge(
+				this.data.subarray(i * group * headDim, (i + 1) * group * headDim),
+				data.subarray(i * headDim, (i + 1) * headDim),
+			);
+		return new Rows(this.#config, data, length);
+	}
+}
+
+function turnPlane(
+	plane: Float32Array, // [length, headDim]
+	length: number,
+	{ cos, sin }: { readonly cos: Float64Array; readonly sin: Float64Array }, // [length, rotaryDim / 2]
+	pairing: Pairing,
+): void {
+	const headDim = plane.length / length;
+	const half = cos.length / length;
+	const [step, offset] = pairing === "half" ? [1, half] : [2, 1];
+	for (let i = 0, at = 0; i < length; i++)
+		for (let pair = 0; pair < half; pair++, at++) {
+			const a = i * headDim + step * pair;
+			const b = a + offset;
+			const [x, y] = [plane[a] as number, plane[b] as number];
+			const [c, s] = [cos[at] as number, sin[at] as number];
+			plane[a] = x * c - y * s;
+			plane[b] = x * s + y * c;
+		}
+}
+
+/** The runs of consecutive slots in which a range of entries lies, in order. */
+function* runsOf({ start, end }: Range, slots: number): Generator<{ slot: number; length: number }> {
+	for (let entry = start; entry < end; ) {
+		const slot = entry % slots;
+		const length = Math.min(end - entry, slots - slot);
+		yield { slot, length };
+		entry += length;
+	}
+}
+
+async function readRange(store: KvStore, segment: number, entries: Range): Promise<Float32Array> {
+	const { layers, kvHeads, headDim, slots } = store.shape;
+	const parts: { rows: Float32Array; length: number }[] = [];
+	for (const { slot, length } of runsOf(entries, slots[segment] as number))
+		parts.push({ rows: await store.readSlots(segment, slot, length), length });
+	const [only] = parts;
+	if (only !== undefined && parts.length === 1) return only.rows;
+	const whole = entries.end - entries.start;
+	const joined = new Float32Array(layers * 2 * kvHeads * whole * headDim);
+	let before = 0;
+	for (const { rows, length } of parts) {
+		copyPlanes(rows, { from: 0, of: length }, joined, { from: before, of: whole }, length, headDim);
+		before += length;
+	}
+	return joined;
+}
+
+async function writeRange(
+	store: KvStore,
+	segment: number,
+	into: Range,
+	{ data, length: whole }: Rows,
+): Promise<void> {
+	const { layers, kvHeads, headDim, slots } = store.shape;
+	let before = 0;
+	for (const { slot, length } of runsOf(into, slots[segment] as number)) {
+		let rows = data;
+		if (length !== whole) {
+			rows = new Float32Array(layers * 2 * kvHeads * length * headDim);
+			copyPlanes(data, { from: before, of: whole }, rows, { from: 0, of: length }, length, headDim);
+		}
+		await store.writeSlots(segment, slot, rows);
+		before += length;
+	}
+}
+
+/** Copies `length` entries of every plane, from entry `from` of as many as a plane has. */
+function copyPlanes(
+	source: Float32Array,
+	a: { readonly from: number; readonly of: number },
+	target: Float32Array,
+	b: { readonly from: number; readonly of: number },
+	length: number,
+	headDim: number,
+): void {
+	const planes = source.length / (a.of * headDim);
+	for (let plane = 0; plane < planes; plane++) {
+		const start = (plane * a.of + a.from) * headDim;
+		target.set(source.subarray(start, start + length * headDim), (plane * b.of + b.from) * headDim);
+	}
+}
