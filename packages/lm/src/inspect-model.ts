@@ -1,7 +1,7 @@
 /** What a model file holds, read from its header alone, and what a cache policy costs in bytes. */
-import { formatPolicy, type Policy } from "@tok/kv-cache";
+import { formatPolicy, fullSlots, type Policy } from "@tok/kv-cache";
 import { TokError } from "@tok/runtime";
-import { cacheBytesPerEntry, policyEntries } from "./decoder/cache-cost.ts";
+import { cacheBytes, cacheBytesPerEntry, layersWithoutWindow } from "./decoder/cache-cost.ts";
 import type { DecoderConfig } from "./decoder/decoder-config.ts";
 import type { TensorFile } from "./formats/tensor-file.ts";
 import type { OpenDecoder } from "./open-decoder.ts";
@@ -132,11 +132,11 @@ function describeText(text: ModelText | string) {
 }
 
 function costOf(policy: Policy, config: DecoderConfig): PolicyCost {
-	const entries = policyEntries(policy);
+	const entries = fullSlots(policy).reduce((sum, slots) => sum + slots, 0);
 	const limited = Number.isFinite(entries);
 	return {
 		policy: formatPolicy(policy),
 		entries: limited ? entries : null,
-		bytes: limited ? entries * cacheBytesPerEntry(config) : null,
+		bytes: limited ? cacheBytes(config, policy, layersWithoutWindow(config)) : null,
 	};
 }

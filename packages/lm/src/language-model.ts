@@ -2,7 +2,7 @@
 import { formatPolicy, type Policy, type Positions, parsePolicy, sink } from "@tok/kv-cache";
 import type { Runtime } from "@tok/runtime";
 import { TokError } from "@tok/runtime";
-import { cacheBytesPerEntry, policyEntries } from "./decoder/cache-cost.ts";
+import { cacheBytes } from "./decoder/cache-cost.ts";
 import { DecoderEngine } from "./decoder/decoder-engine.ts";
 import { checkIds, DecoderState } from "./decoder/decoder-state.ts";
 import { graphSegments } from "./decoder/graph-segments.ts";
@@ -38,6 +38,7 @@ export interface LanguageModelOptions {
 	readonly text: ModelText;
 	readonly precision: Precision;
 	readonly runtime: Runtime;
+	readonly memoryLayers?: readonly number[] | undefined;
 }
 
 export class LanguageModel implements Model, SessionModel {
@@ -50,7 +51,7 @@ export class LanguageModel implements Model, SessionModel {
 	readonly #decoder: OpenDecoder;
 	#fingerprint: string | undefined;
 
-	constructor({ name, decoder, text, precision, runtime }: LanguageModelOptions) {
+	constructor({ name, decoder, text, precision, runtime, memoryLayers }: LanguageModelOptions) {
 		const { config, weights, pairing, file } = decoder;
 		this.#decoder = decoder;
 		this.engine = new DecoderEngine({
@@ -59,6 +60,7 @@ export class LanguageModel implements Model, SessionModel {
 			pairing,
 			precision,
 			runtime,
+			memoryLayers,
 			graphKey: () => graphKey({ fingerprint: this.fingerprint(), file, precision, pairing }),
 		});
 		this.tokenizer = text.tokenizer;
@@ -78,7 +80,7 @@ export class LanguageModel implements Model, SessionModel {
 	}
 
 	cacheBytes(policy: Policy): number {
-		return policyEntries(policy) * cacheBytesPerEntry(this.engine.config);
+		return cacheBytes(this.engine.config, policy, this.engine.memoryLayers);
 	}
 
 	async prepare(policy: Policy): Promise<void> {

@@ -19,6 +19,11 @@ export interface LoadModelOptions {
 	readonly runtime: Runtime;
 	/** Defaults to "fast" for a file with quantised weights, "exact" otherwise. */
 	readonly precision?: Precision;
+	/**
+	 * Layers in which sessions under a `memory` policy recall, and which alone are archived. Fewer cost less; which ones
+	 * matter is a property of the model. Defaults to all that look back without a limit.
+	 */
+	readonly memoryLayers?: readonly number[] | undefined;
 	readonly signal?: AbortSignal | undefined;
 	/** Called while a file is fetched and while weights are read. */
 	readonly onProgress?: (progress: Progress) => void;

@@ -4,17 +4,25 @@
  */
 import { type KvBank, type KvShape, type KvStore, TokError } from "@tok/runtime";
 import type * as ort from "onnxruntime-node";
-import { CpuKvStore } from "./cpu-kv-store.ts";
-import { bytesOfSlots, checkShape, freshRows, isInteger, type KvTensors, kvTensors } from "./kv-tensors.ts";
+import { CpuKvStore, type StoreGeometry } from "./cpu-kv-store.ts";
+import {
+	bytesOf,
+	checkShape,
+	copyOf,
+	freshRows,
+	isInteger,
+	type KvTensors,
+	kvTensors,
+} from "./kv-tensors.ts";
 import type { Resources } from "./resources.ts";
-import { type Geometry, SegmentBuffers } from "./segment-buffers.ts";
+import { SegmentBuffers } from "./segment-buffers.ts";
 
 export class CpuKvBank implements KvBank {
 	/** The runtime to which the bank belongs. */
 	readonly resources: Resources;
 	readonly shape: KvShape;
 	readonly size: number;
-	readonly #geometry: Geometry;
+	readonly #geometry: StoreGeometry;
 	/** Per segment, with the heads of all places; undefined once disposed. */
 	#buffers: SegmentBuffers[] | undefined;
 	readonly #open = new Map<number, CpuKvStore>();
@@ -26,20 +34,19 @@ export class CpuKvBank implements KvBank {
 		checkShape("createKvBank", shape);
 		if (!isInteger(size, 1))
 			throw new TokError("runtime-cpu", `createKvBank: expected a size that is an integer ≥ 1, got ${size}.`);
-		const { slots, ...geometry } = shape;
-		this.shape = { ...geometry, slots: [...slots] };
+		const { slots, layersOf, ...geometry } = copyOf(shape);
+		this.shape = copyOf(shape);
 		this.size = size;
 		this.resources = resources;
-		this.#geometry = geometry;
-		resources.checkMemory(size * slots.reduce((sum, count) => sum + bytesOfSlots(geometry, count), 0));
+		this.#geometry = { ...geometry, layersOf };
+		resources.checkMemory(size * bytesOf(shape));
 		const heads = { ...geometry, kvHeads: size * geometry.kvHeads };
-		this.#buffers = slots.map((count) => SegmentBuffers.zeros(heads, count));
+		this.#buffers = slots.map((count, i) => SegmentBuffers.zeros(heads, count, layersOf?.[i]));
 		resources.stores.add(this);
 	}
 
 	get bytes(): number {
-		if (this.#buffers === undefined) return 0;
-		return this.size * this.shape.slots.reduce((sum, slots) => sum + bytesOfSlots(this.#geometry, slots), 0);
+		return this.#buffers === undefined ? 0 : this.size * bytesOf(this.shape);
 	}
 
 	open(place: number): KvStore {

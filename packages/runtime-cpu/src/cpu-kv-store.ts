@@ -1,14 +1,27 @@
 /** A session's keys and values in host memory. onnxruntime reads the buffers in place. */
 import { type KvShape, type KvStore, type KvWrite, kvNames, TokError } from "@tok/runtime";
 import type * as ort from "onnxruntime-node";
-import { bytesOfSlots, checkShape, freshRows, isInteger, type KvTensors, kvTensors } from "./kv-tensors.ts";
+import {
+	bytesOf,
+	checkShape,
+	copyOf,
+	freshRows,
+	isInteger,
+	type KvTensors,
+	kvTensors,
+} from "./kv-tensors.ts";
 import type { Resources } from "./resources.ts";
-import { type FreshRows, type Geometry, rowLength, SegmentBuffers } from "./segment-buffers.ts";
+import { type FreshRows, type Geometry, SegmentBuffers } from "./segment-buffers.ts";
+
+/** A shape but for its slots. */
+export interface StoreGeometry extends Geometry {
+	readonly layersOf: KvShape["layersOf"] | undefined;
+}
 
 export class CpuKvStore implements KvStore {
 	/** The runtime to which the store belongs. */
 	readonly resources: Resources;
-	readonly #geometry: Geometry;
+	readonly #geometry: StoreGeometry;
 	/** Undefined once disposed. */
 	#segments: SegmentBuffers[] | undefined;
 	#tensors: KvTensors | undefined;
@@ -17,7 +30,7 @@ export class CpuKvStore implements KvStore {
 	readonly #leave: (() => void) | undefined;
 
 	private constructor(
-		geometry: Geometry,
+		geometry: StoreGeometry,
 		segments: SegmentBuffers[],
 		resources: Resources,
 		leave?: () => void,
@@ -31,16 +44,17 @@ export class CpuKvStore implements KvStore {
 	}
 
 	/** Allocates zeroed buffers. Throws when the shape is none, or exceeds the memory limit. */
-	static create({ slots, ...geometry }: KvShape, resources: Resources): CpuKvStore {
-		checkShape("createKvStore", { slots, ...geometry });
-		resources.checkMemory(slots.reduce((sum, count) => sum + bytesOfSlots(geometry, count), 0));
-		const segments = slots.map((count) => SegmentBuffers.zeros(geometry, count));
-		return new CpuKvStore(geometry, segments, resources);
+	static create(shape: KvShape, resources: Resources): CpuKvStore {
+		checkShape("createKvStore", shape);
+		resources.checkMemory(bytesOf(shape));
+		const { slots, layersOf, ...geometry } = copyOf(shape);
+		const segments = slots.map((count, i) => SegmentBuffers.zeros(geometry, count, layersOf?.[i]));
+		return new CpuKvStore({ ...geometry, layersOf }, segments, resources);
 	}
 
 	/** A store over part of a bank's buffers; `leave` is called when it is disposed. */
 	static inBank(
-		geometry: Geometry,
+		geometry: StoreGeometry,
 		segments: SegmentBuffers[],
 		resources: Resources,
 		leave: () => void,
@@ -49,11 +63,16 @@ export class CpuKvStore implements KvStore {
 	}
 
 	get shape(): KvShape {
-		return { ...this.#geometry, slots: (this.#segments ?? []).map(({ slots }) => slots) };
+		const { layersOf, ...geometry } = this.#geometry;
+		return copyOf({
+			...geometry,
+			slots: (this.#segments ?? []).map(({ slots }) => slots),
+			...(layersOf && { layersOf }),
+		});
 	}
 
 	get bytes(): number {
-		return this.shape.slots.reduce((sum, slots) => sum + bytesOfSlots(this.#geometry, slots), 0);
+		return (this.#segments ?? []).reduce((sum, segment) => sum + segment.bytes, 0);
 	}
 
 	/** The buffers as onnxruntime's tensors, by the names of `kvNames`; the same ones until a segment grows. */
@@ -87,13 +106,12 @@ export class CpuKvStore implements KvStore {
 	}
 
 	async readSlots(segment: number, slot: number, length: number): Promise<Float32Array> {
-		return checkedSlots("readSlots", this.#open(), { segment, slot, length }).read(slot, length);
+		return this.#slots("readSlots", segment, slot, length).readSlots(slot, length);
 	}
 
 	async writeSlots(segment: number, slot: number, rows: Float32Array): Promise<void> {
-		const length = rows.length / rowLength(this.#geometry);
-		const buffers = checkedSlots("writeSlots", this.#open(), { segment, slot, length });
-		buffers.write({ segment, row: 0, slot, length }, { data: rows, tokens: length });
+		const length = rows.length / (this.#open()[segment]?.rowLength ?? 1);
+		this.#slots("writeSlots", segment, slot, length).writeSlots(slot, length, rows);
 	}
 
 	grow(segment: number, slots: number): void {
@@ -111,7 +129,7 @@ export class CpuKvStore implements KvStore {
 				"runtime-cpu",
 				`grow: expected a store outside a bank, got ${slots} slots for one in a bank, whose buffers have their size.`,
 			);
-		this.resources.checkMemory(bytesOfSlots(this.#geometry, slots - before.slots));
+		this.resources.checkMemory(before.rowLength * Float32Array.BYTES_PER_ELEMENT * (slots - before.slots));
 		segments[segment] = before.grown(slots);
 		this.#tensors = undefined;
 	}
@@ -151,6 +169,19 @@ export class CpuKvStore implements KvStore {
 		this.dispose();
 	}
 
+	/** The segment's buffers. Throws unless it has these slots. */
+	#slots(action: string, segment: number, slot: number, length: number): SegmentBuffers {
+		const segments = this.#open();
+		const buffers = segments[segment];
+		if (buffers !== undefined && isInteger(slot, 0) && isInteger(length, 0) && slot + length <= buffers.slots)
+			return buffers;
+		throw new TokError(
+			"runtime-cpu",
+			`${action}: expected whole rows and slots within ${buffers?.slots ?? `one of ${segments.length} segments`}, ` +
+				`got ${length} rows at slot ${slot} of segment ${segment}.`,
+		);
+	}
+
 	#open(): SegmentBuffers[] {
 		if (this.#segments === undefined)
 			throw new TokError("runtime-cpu", "the key/value store was disposed. Create a new one.");
@@ -162,7 +193,7 @@ export class CpuKvStore implements KvStore {
 function inFileOrder(segments: readonly SegmentBuffers[], { layers }: Geometry): Uint8Array[] {
 	return Array.from({ length: layers }, (_, layer) =>
 		segments.flatMap((segment) => {
-			const buffers = segment.layers[layer];
+			const buffers = segment.layers.find((each) => each.layer === layer);
 			return buffers === undefined ? [] : [asBytes(buffers.key), asBytes(buffers.value)];
 		}),
 	).flat();
@@ -205,19 +236,4 @@ function checkWrite(
 			`write: expected rows within ${tokens} and slots within ${slots ?? "a known segment"}, ` +
 				`got ${length} rows from row ${row} into slot ${slot} of segment ${segment}.`,
 		);
-}
-
-function checkedSlots(
-	action: string,
-	segments: readonly SegmentBuffers[],
-	{ segment, slot, length }: { readonly segment: number; readonly slot: number; readonly length: number },
-): SegmentBuffers {
-	const buffers = segments[segment];
-	if (buffers !== undefined && isInteger(slot, 0) && isInteger(length, 0) && slot + length <= buffers.slots)
-		return buffers;
-	throw new TokError(
-		"runtime-cpu",
-		`${action}: expected whole rows and slots within ${buffers?.slots ?? `one of ${segments.length} segments`}, ` +
-			`got ${length} rows at slot ${slot} of segment ${segment}.`,
-	);
 }

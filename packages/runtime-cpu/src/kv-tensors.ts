@@ -19,7 +19,7 @@ export function kvTensors(
 ): KvTensors {
 	const tensors: Record<string, ort.Tensor> = {};
 	segments.forEach(({ slots, layers }, segment) => {
-		layers.forEach(({ key, value }, layer) => {
+		layers.forEach(({ layer, key, value }) => {
 			const keyDims = [batch, kvHeads, 1, headDim, slots];
 			const valueDims = [batch, kvHeads, 1, slots, headDim];
 			tensors[kvNames.key(segment, layer)] = new ort.Tensor("float32", key, keyDims);
@@ -47,17 +47,44 @@ export function freshRows({ data, dims }: ort.Tensor, geometry: Geometry, batch:
 	}));
 }
 
-export function bytesOfSlots({ layers, kvHeads, headDim }: Geometry, slots: number): number {
-	return layers * kvHeads * headDim * 2 * 4 * slots; // keys and values, float32
+/** Keys and values, float32. */
+export function bytesOf({ layers, kvHeads, headDim, slots, layersOf = [] }: KvShape): number {
+	const numbers = slots.reduce(
+		(sum, count, segment) => sum + count * (layersOf[segment]?.length ?? layers),
+		0,
+	);
+	return numbers * kvHeads * headDim * 2 * Float32Array.BYTES_PER_ELEMENT;
+}
+
+/** The shape alone, as a store keeps it: later changes of the caller's object are not its. */
+export function copyOf({ layers, kvHeads, headDim, slots, layersOf }: KvShape): KvShape {
+	return {
+		layers,
+		kvHeads,
+		headDim,
+		slots: [...slots],
+		...(layersOf && { layersOf: layersOf.map((own) => own && [...own]) }),
+	};
 }
 
 export function checkShape(action: string, shape: KvShape): void {
-	const { layers, kvHeads, headDim, slots } = shape;
+	const { layers, kvHeads, headDim, slots, layersOf = [] } = shape;
 	const counts = [layers, kvHeads, headDim];
 	if (!counts.every((n) => isInteger(n, 1)) || !slots.every((n) => isInteger(n, 0)))
 		throw new TokError(
 			"runtime-cpu",
 			`${action}: expected integers ≥ 1 for layers, kvHeads and headDim and ≥ 0 for slots, got ${JSON.stringify(shape)}.`,
+		);
+	const ascending = layersOf.every(
+		(own) =>
+			own === undefined ||
+			(own.length > 0 && own.every((layer, i) => isInteger(layer, (own[i - 1] ?? -1) + 1) && layer < layers)),
+	);
+	if (!ascending || layersOf.length > slots.length)
+		throw new TokError(
+			"runtime-cpu",
+			`${action}: expected layersOf to name layers below ${layers} of ${slots.length} segments at the most, ascending, ` +
+				`got ${JSON.stringify(layersOf)}.`,
 		);
 }
 

@@ -1,5 +1,5 @@
 /**
- * One segment's keys and values, of every layer, in host memory. A write copies only fresh rows, so its cost does not
+ * One segment's keys and values, of every layer that has it, in host memory. A write copies only fresh rows, so its cost does not
  * depend on the slots.
  */
 import { type KvWrite, TokError } from "@tok/runtime";
@@ -11,6 +11,8 @@ export interface Geometry {
 }
 
 export interface LayerBuffers {
+	/** Of the model. */
+	readonly layer: number;
 	readonly key: Float32Array; // [kvHeads, headDim, slots]
 	readonly value: Float32Array; // [kvHeads, slots, headDim]
 }
@@ -33,17 +35,29 @@ export class SegmentBuffers {
 		this.layers = layers;
 	}
 
-	static zeros(geometry: Geometry, slots: number): SegmentBuffers {
+	/** @param layers Those that have the segment; undefined for all. */
+	static zeros(geometry: Geometry, slots: number, layers?: readonly number[]): SegmentBuffers {
 		const size = geometry.kvHeads * geometry.headDim * slots;
-		const layers = Array.from({ length: geometry.layers }, () => ({ key: zeros(size), value: zeros(size) }));
-		return new SegmentBuffers(geometry, slots, layers);
+		const own = layers ?? Array.from({ length: geometry.layers }, (_, layer) => layer);
+		const buffers = own.map((layer) => ({ layer, key: zeros(size), value: zeros(size) }));
+		return new SegmentBuffers(geometry, slots, buffers);
+	}
+
+	get bytes(): number {
+		return this.rowLength * this.slots * Float32Array.BYTES_PER_ELEMENT;
+	}
+
+	/** One slot's numbers: a key and a value for each head of each layer. */
+	get rowLength(): number {
+		return this.layers.length * 2 * this.#geometry.kvHeads * this.#geometry.headDim;
 	}
 
 	/** The numbers of neighbours [from, to) in buffers that hold several segments, one after the other. */
 	part(from: number, to: number, of: number): LayerBuffers[] {
-		return this.layers.map(({ key, value }) => {
+		return this.layers.map(({ layer, key, value }) => {
 			const size = key.length / of;
 			return {
+				layer,
 				key: key.subarray(from * size, to * size),
 				value: value.subarray(from * size, to * size),
 			};
@@ -51,9 +65,9 @@ export class SegmentBuffers {
 	}
 
 	clone(): SegmentBuffers {
-		const copy = SegmentBuffers.zeros(this.#geometry, this.slots);
-		copy.layers.forEach(({ key, value }, layer) => {
-			const from = this.layers[layer] as LayerBuffers;
+		const copy = this.#zeros(this.slots);
+		copy.layers.forEach(({ key, value }, i) => {
+			const from = this.layers[i] as LayerBuffers;
 			key.set(from.key);
 			value.set(from.value);
 		});
@@ -63,20 +77,20 @@ export class SegmentBuffers {
 	/** The same entries among more slots. */
 	grown(slots: number): SegmentBuffers {
 		const { kvHeads, headDim } = this.#geometry;
-		const larger = SegmentBuffers.zeros(this.#geometry, slots);
-		larger.layers.forEach(({ key, value }, layer) => {
-			const from = this.layers[layer] as LayerBuffers;
+		const larger = this.#zeros(slots);
+		larger.layers.forEach(({ key, value }, i) => {
+			const from = this.layers[i] as LayerBuffers;
 			copyStretches(from.key, key, kvHeads * headDim, this.slots, slots);
 			copyStretches(from.value, value, kvHeads, this.slots * headDim, slots * headDim);
 		});
 		return larger;
 	}
 
-	/** Slots `slot`…, as `write` takes them. The caller has checked the range. */
-	read(slot: number, length: number): Float32Array {
+	/** Slots `slot`…, [layers, 2, kvHeads, length, headDim]. The caller has checked the range. */
+	readSlots(slot: number, length: number): Float32Array {
 		const { kvHeads, headDim } = this.#geometry;
 		const { slots } = this;
-		const rows = new Float32Array(length * rowLength(this.#geometry));
+		const rows = new Float32Array(length * this.rowLength);
 		let to = 0;
 		for (const { key, value } of this.layers) {
 			for (let head = 0; head < kvHeads; head++, to += length * headDim) {
@@ -92,27 +106,49 @@ export class SegmentBuffers {
 		return rows;
 	}
 
+	/** Fills slots from such rows. The caller has checked the range. */
+	writeSlots(slot: number, length: number, rows: Float32Array): void {
+		const size = 2 * this.#geometry.kvHeads * length * this.#geometry.headDim; // one layer's rows
+		this.layers.forEach((buffers, i) => {
+			this.#writeLayer(buffers, { row: 0, slot, length }, rows.subarray(i * size, (i + 1) * size), length);
+		});
+	}
+
 	/** Copies rows `row`… of `fresh` to slots `slot`… . The caller has checked the ranges. */
-	write({ row, slot, length }: KvWrite, { data, tokens }: FreshRows): void {
+	write(write: KvWrite, { data, tokens }: FreshRows): void {
+		const size = 2 * this.#geometry.kvHeads * tokens * this.#geometry.headDim; // one layer's rows
+		for (const buffers of this.layers)
+			this.#writeLayer(
+				buffers,
+				write,
+				data.subarray(buffers.layer * size, (buffers.layer + 1) * size),
+				tokens,
+			);
+	}
+
+	#writeLayer(
+		{ key, value }: LayerBuffers,
+		{ row, slot, length }: Omit<KvWrite, "segment">,
+		data: Float32Array, // [2, kvHeads, tokens, headDim]
+		tokens: number,
+	): void {
 		const { kvHeads, headDim } = this.#geometry;
 		const { slots } = this;
 		const plane = tokens * headDim; // one head's rows
 		let from = row * headDim;
-		for (const { key, value } of this.layers) {
-			for (let head = 0; head < kvHeads; head++, from += plane) {
-				let target = head * headDim * slots + slot;
-				for (let d = 0; d < headDim; d++, target += slots)
-					for (let i = 0; i < length; i++) key[target + i] = data[from + i * headDim + d] as number;
-			}
-			for (let head = 0; head < kvHeads; head++, from += plane)
-				value.set(data.subarray(from, from + length * headDim), (head * slots + slot) * headDim);
+		for (let head = 0; head < kvHeads; head++, from += plane) {
+			let target = head * headDim * slots + slot;
+			for (let d = 0; d < headDim; d++, target += slots)
+				for (let i = 0; i < length; i++) key[target + i] = data[from + i * headDim + d] as number;
 		}
+		for (let head = 0; head < kvHeads; head++, from += plane)
+			value.set(data.subarray(from, from + length * headDim), (head * slots + slot) * headDim);
 	}
-}
 
-/** One slot's numbers of every layer: a key and a value for each head. */
-export function rowLength({ layers, kvHeads, headDim }: Geometry): number {
-	return layers * 2 * kvHeads * headDim;
+	#zeros(slots: number): SegmentBuffers {
+		const layers = this.layers.map(({ layer }) => layer);
+		return SegmentBuffers.zeros(this.#geometry, slots, layers);
+	}
 }
 
 /** Copies `count` stretches of `before` numbers to where stretches of `after` numbers begin. */

@@ -81,6 +81,8 @@ export interface KvShape {
 	readonly headDim: number;
 	/** Slots of each segment's buffers, in the policy's order. */
 	readonly slots: readonly number[];
+	/** Per segment the layers that have buffers of it, ascending; undefined for all of them. Defaults to all. */
+	readonly layersOf?: readonly (readonly number[] | undefined)[];
 }
 
 /** A run of fresh rows that moves into consecutive slots of one segment. */
@@ -93,7 +95,7 @@ export interface KvWrite {
 
 export interface KvStore {
 	readonly shape: KvShape;
-	/** Bytes that the buffers hold: layers · kvHeads · headDim · 2 · 4 per slot; 0 once disposed. */
+	/** Bytes that the buffers hold: kvHeads · headDim · 2 · 4 per slot and layer; 0 once disposed. */
 	readonly bytes: number;
 	/**
 	 * Moves rows of the last run's fresh keys and values into slots, and forgets the rest. The cost is proportional
@@ -102,8 +104,8 @@ export interface KvStore {
 	 */
 	write(writes: readonly KvWrite[]): Promise<void>;
 	/**
-	 * A copy of consecutive slots, float32 [layers, 2, kvHeads, length, headDim]: each layer's keys and then its values.
-	 * Throws when the slots are out of range.
+	 * A copy of consecutive slots, float32 [layers, 2, kvHeads, length, headDim]: the keys and then the values of each
+	 * layer that the segment has. Throws when the slots are out of range.
 	 */
 	readSlots(segment: number, slot: number, length: number): Promise<Float32Array>;
 	/**

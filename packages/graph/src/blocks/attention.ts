@@ -11,7 +11,7 @@ import { matMul } from "../ops/matmul.ts";
 import { softmax } from "../ops/reduction.ts";
 import { concat, expand, reshape, split, transpose, unsqueeze } from "../ops/shape.ts";
 import type { Dim, Value } from "../types.ts";
-import { type RecalledSegment, recall } from "./recall.ts";
+import { type RecalledSegment, recall, type Traces } from "./recall.ts";
 
 /** Cosines and sines, one row per token of the batch. */
 export interface Rotation {
@@ -52,6 +52,8 @@ export interface AttentionOutput {
 	readonly output: Value<"float32">; // [batch, tokens, kvHeads, group, headDim]: all heads, in order
 	/** The fresh keys as the cache keeps them, rotated. */
 	readonly key: Value<"float32">; // [batch, kvHeads, tokens, headDim]
+	/** Present with an archive. */
+	readonly recalled?: Traces;
 }
 
 /**
@@ -94,9 +96,14 @@ export function attention(options: AttentionOptions): AttentionOutput {
 	const weights = softmax(logits, -1);
 	const shares = entries.length === 1 ? [weights] : split(weights, entries, 4);
 	const attended = parts.map((part, index) => matMul(shares[index] as Value<"float32">, part.value));
-	if (recalled !== undefined) attended.push(recalled.attend(shares[parts.length] as Value<"float32">));
+	const remembered = recalled?.attend(shares[parts.length] as Value<"float32">);
+	if (remembered !== undefined) attended.push(remembered.output);
 	const output = attended.reduce((sum, next) => add(sum, next)); // [batch, kvHeads, group, tokens, headDim]
-	return { output: transpose(output, [0, 3, 1, 2, 4]), key: freshKey };
+	return {
+		output: transpose(output, [0, 3, 1, 2, 4]),
+		key: freshKey,
+		...(remembered !== undefined && { recalled: remembered }),
+	};
 }
 
 function rotate(x: Value<"float32">, rotation: Rotation | undefined): Value<"float32"> {

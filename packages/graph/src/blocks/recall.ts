@@ -46,8 +46,21 @@ export interface RecalledSegment {
 export interface Recalled {
 	readonly entries: number; // blocks · blockSize
 	readonly scores: Value<"float32">; // [batch, kvHeads, group, tokens, entries], masked
-	/** Σ weight · value, for weights of the scores' shape. */
-	attend(weights: Value<"float32">): Value<"float32">; // [batch, kvHeads, group, tokens, headDim]
+	/** What attention with these weights, of the scores' shape, takes from the archive. */
+	attend(weights: Value<"float32">): Attended;
+}
+
+export interface Attended extends Traces {
+	/** Σ weight · value. */
+	readonly output: Value<"float32">; // [batch, kvHeads, group, tokens, headDim]
+}
+
+/** What was recalled, and how much came of it. */
+export interface Traces {
+	/** The blocks that each choice took. */
+	readonly blocks: Value<"int64">; // [batch, kvHeads, choices, blocks]
+	/** Softmax weight that fell on each of them, summed over a choice's queries and a group's heads. */
+	readonly mass: Value<"float32">; // [batch, kvHeads, choices, blocks]
 }
 
 /** So that a choice among no blocks divides 0 by something. Far below any mass that float32 holds beside 1. */
@@ -65,11 +78,11 @@ export function recall(
 	const [batch, kvHeads, group, tokens, headDim] = query.shape as [Dim, number, number, Dim, number];
 	const count = choices.voters.shape[0] as Dim;
 	const entries = blocks * blockSize;
-	const chosen = choose(query, key, { blockSize, blocks, gain, choices }); // [batch, kvHeads, choices, recall]
+	const chosen = choose(query, key, { blockSize, blocks, gain, choices }); // [batch, kvHeads, choices, blocks]
 
 	const keys = gather(
 		reshape(key, [-1, blockSize]),
-		add(choices.keyRows, unsqueeze(chosen.indices, [3])), // [batch, kvHeads, choices, headDim, recall]
+		add(choices.keyRows, unsqueeze(chosen.indices, [3])), // [batch, kvHeads, choices, headDim, blocks]
 		0,
 	);
 	const values = gather(reshape(value, [-1, blockSize * headDim]), add(choices.valueRows, chosen.indices), 0);
@@ -97,11 +110,15 @@ export function recall(
 	return {
 		entries,
 		scores: byToken(scores, entries),
-		attend: (weights) =>
-			byToken(
-				matMul(byChoice(weights, entries), reshape(values, [batch, kvHeads, count, entries, headDim])),
-				headDim,
-			),
+		attend: (weights) => {
+			const shares = byChoice(weights, entries); // [batch, kvHeads, choices, group · span, entries]
+			const taken = matMul(shares, reshape(values, [batch, kvHeads, count, entries, headDim]));
+			return {
+				output: byToken(taken, headDim),
+				blocks: chosen.indices,
+				mass: reduceSum(reshape(shares, [0, 0, 0, 0, blocks, blockSize]), [3, 5]),
+			};
+		},
 	};
 }
 

@@ -1,13 +1,15 @@
 /**
  * A decoder on a runtime: the graphs, one per kind of cache, built and loaded when first needed.
  */
-import type { Policy, Positions } from "@tok/kv-cache";
+import { formatPolicy, type Policy, type Positions } from "@tok/kv-cache";
 import { type Pairing, type RopeFrequencies, ropeFrequencies } from "@tok/rope";
 import { type GraphFile, type GraphSession, type Runtime, TokError } from "@tok/runtime";
 import type { Precision } from "../model.ts";
+import { layersWithoutWindow } from "./cache-cost.ts";
 import { buildDecoder } from "./decoder.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { describeSegments, type GraphSegment } from "./graph-segments.ts";
+import { checkCompressors } from "./transfers.ts";
 import { WeightMemory } from "./weight-memory.ts";
 import type { Weights } from "./weights.ts";
 
@@ -17,6 +19,8 @@ export interface DecoderEngineOptions {
 	readonly precision: Precision;
 	readonly pairing: Pairing;
 	readonly runtime: Runtime;
+	/** Layers in which sessions recall. Defaults to all that look back without a limit. */
+	readonly memoryLayers?: readonly number[] | undefined;
 	/** Names the model's graphs for a runtime that keeps them. Defaults to none. */
 	readonly graphKey?: () => string | undefined;
 }
@@ -26,16 +30,28 @@ export class DecoderEngine {
 	readonly weights: Weights;
 	readonly precision: Precision;
 	readonly runtime: Runtime;
+	/** Layers in which sessions recall, ascending. */
+	readonly memoryLayers: readonly number[];
 	readonly pairing: Pairing;
 	readonly #graphKey: DecoderEngineOptions["graphKey"];
 	readonly #graphs = new Map<string, Promise<GraphSession>>(); // describeSegments → graph
 	#disposed = false;
 
-	constructor({ config, weights, precision, pairing, runtime, graphKey }: DecoderEngineOptions) {
+	/** Throws when `memoryLayers` are none of the model's that look back without a limit. */
+	constructor({
+		config,
+		weights,
+		precision,
+		pairing,
+		runtime,
+		memoryLayers,
+		graphKey,
+	}: DecoderEngineOptions) {
 		this.config = config;
 		this.weights = weights;
 		this.precision = precision;
 		this.runtime = runtime;
+		this.memoryLayers = checkedMemoryLayers(config, memoryLayers);
 		this.pairing = pairing;
 		this.#graphKey = graphKey;
 	}
@@ -43,7 +59,7 @@ export class DecoderEngine {
 	/** The graph for a cache of these segments. A failure is not kept: the next call tries again. */
 	graph(segments: readonly GraphSegment[]): Promise<GraphSession> {
 		this.checkOpen();
-		const name = describeSegments(segments);
+		const name = describeSegments(segments, this.memoryLayers);
 		const known = this.#graphs.get(name);
 		if (known !== undefined) return known;
 		const loading = this.#load(segments, name);
@@ -66,6 +82,17 @@ export class DecoderEngine {
 		);
 	}
 
+	/** Throws when the model cannot keep what the policy says. */
+	checkPolicy(policy: Policy): void {
+		checkCompressors(policy);
+		if (policy.some(({ recall }) => recall !== undefined) && this.memoryLayers.length === 0)
+			throw new TokError(
+				"lm",
+				`${formatPolicy(policy)}: expected a model with layers that look back without a limit, got ` +
+					`${this.config.architecture}, in which each has a window of its own. Leave the memory out.`,
+			);
+	}
+
 	checkOpen(): void {
 		if (this.#disposed) throw new TokError("lm", "the model was disposed. Load it again.");
 	}
@@ -78,16 +105,32 @@ export class DecoderEngine {
 	}
 
 	async #load(segments: readonly GraphSegment[], name: string): Promise<GraphSession> {
-		const { config, weights, precision, runtime } = this;
+		const { config, weights, precision, runtime, memoryLayers } = this;
 		const memory = new WeightMemory();
 		// Four bytes a parameter are not worth their disk.
 		const key = precision === "fast" ? this.#graphKey?.() : undefined;
 		const make = (): GraphFile =>
-			buildDecoder(config, weights, { precision, segments, pairing: this.pairing, memory });
+			buildDecoder(config, weights, { precision, segments, memoryLayers, pairing: this.pairing, memory });
 		try {
 			return await runtime.loadGraph(make, key === undefined ? {} : { key: `${key}, ${name}` });
 		} finally {
 			memory.release();
 		}
 	}
+}
+
+function checkedMemoryLayers(
+	config: DecoderConfig,
+	wanted: readonly number[] | undefined,
+): readonly number[] {
+	const able = layersWithoutWindow(config);
+	if (wanted === undefined) return able;
+	const unable = wanted.filter((layer) => !able.includes(layer));
+	if (unable.length > 0 || wanted.length === 0)
+		throw new TokError(
+			"lm",
+			`memoryLayers: expected layers among the ${able.length} of ${config.layers.length} that look back without a limit, ` +
+				`got ${wanted.length === 0 ? "none" : unable.join(", ")}. Leave them out for all.`,
+		);
+	return [...new Set(wanted)].sort((a, b) => a - b);
 }

@@ -32,3 +32,7 @@ export const decoderInputs = {
 
 /** float32 [logitRows, vocabulary] */
 export const LOGITS = "logits";
+/** int64 [batch, remembering layers · kvHeads, choices, blocks]: what each choice took, by its place in the buffers. */
+export const RECALLED_BLOCKS = "recall.blocks";
+/** float32 of the same shape: softmax weight on each block, summed over the choice's queries and the group's heads. */
+export const RECALLED_MASS = "recall.mass_on_blocks";

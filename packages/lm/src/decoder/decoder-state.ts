@@ -15,14 +15,13 @@ import {
 } from "@tok/kv-cache";
 import type { RopeFrequencies } from "@tok/rope";
 import { type KvStore, TokError } from "@tok/runtime";
-import { cacheBytesPerEntry, policyEntries } from "./cache-cost.ts";
-import type { DecoderConfig } from "./decoder-config.ts";
+import { cacheBytes, cacheShape } from "./cache-cost.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import { LOGITS } from "./decoder-inputs.ts";
-import { type GraphSegment, graphSegments, isRemembering } from "./graph-segments.ts";
+import { type GraphSegment, graphSegments } from "./graph-segments.ts";
 import type { BatchPlace, StepBatch } from "./step-batch.ts";
 import { StepFeeds, type StepRow } from "./step-feeds.ts";
-import { carryOut, checkCompressors } from "./transfers.ts";
+import { carryOut } from "./transfers.ts";
 
 /**
  * Tokens that are remembered at the least, for whoever looks back on them (a repetition penalty does). Where a policy
@@ -68,14 +67,13 @@ export class DecoderState {
 		{ store, place, tail = [] }: { store: KvStore; place?: BatchPlace; tail?: readonly number[] },
 	) {
 		this.#engine = engine;
-		checkPolicy(cache.policy, engine.config);
 		this.cache = cache;
 		this.store = store;
 		this.#place = place;
 		this.#tail = [...tail];
 		this.#tailLimit = tailLimit(cache.policy);
 		this.#segments = graphSegments(cache.policy);
-		this.#feeds = new StepFeeds(engine.config, this.#segments);
+		this.#feeds = new StepFeeds(engine, this.#segments);
 		this.#ropes = engine.frequencies(cache.policy, cache.positions);
 	}
 
@@ -265,10 +263,11 @@ function tailLimit(policy: Policy): number {
 	return Math.max(LEAST_TAIL, policy.reduce((sum, { slots }) => sum + slots, 0) + 1);
 }
 
-function createStore({ runtime, config }: DecoderEngine, cache: KvCache): KvStore {
-	const { layers, kvHeads, headDim } = config;
+function createStore(engine: DecoderEngine, cache: KvCache): KvStore {
+	const { runtime, config, memoryLayers } = engine;
+	engine.checkPolicy(cache.policy);
 	// Buffers grow while a window fills: that it will not fit is said before it has begun to.
-	const bytes = policyEntries(cache.policy) * cacheBytesPerEntry(config);
+	const bytes = cacheBytes(config, cache.policy, memoryLayers);
 	const limit = runtime.memoryLimit ?? Number.POSITIVE_INFINITY;
 	if (Number.isFinite(bytes) && bytes > limit)
 		throw new TokError(
@@ -276,18 +275,7 @@ function createStore({ runtime, config }: DecoderEngine, cache: KvCache): KvStor
 			`${formatPolicy(cache.policy)}: expected a cache within the ${limit} bytes of memory, got ${bytes}. ` +
 				"Choose a smaller window.",
 		);
-	return runtime.createKvStore({ layers: layers.length, kvHeads, headDim, slots: cache.slots() });
-}
-
-/** Throws when the model cannot keep what the policy says. */
-function checkPolicy(policy: Policy, { architecture, layers }: DecoderConfig): void {
-	checkCompressors(policy);
-	if (policy.some(({ recall }) => recall !== undefined) && !layers.some(isRemembering))
-		throw new TokError(
-			"lm",
-			`${formatPolicy(policy)}: expected a model with layers that look back without a limit, got ${architecture}, ` +
-				"in which each has a window of its own. Leave the memory out.",
-		);
+	return runtime.createKvStore(cacheShape(config, cache.policy, cache.slots(), memoryLayers));
 }
 
 /** Throws unless every id is a token of the vocabulary. */

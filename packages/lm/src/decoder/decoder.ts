@@ -16,15 +16,16 @@ import {
 	type RecalledSegment,
 	type Rotation,
 	rmsNorm,
+	type Traces,
 } from "@tok/graph/blocks";
 import { type Pairing, ropeFrequencies } from "@tok/rope";
 import { type GraphFile, kvNames } from "@tok/runtime";
 import type { LayerKind } from "../architectures/architecture.ts";
 import type { Precision } from "../model.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
-import { decoderInputs, LOGITS } from "./decoder-inputs.ts";
+import { decoderInputs, LOGITS, RECALLED_BLOCKS, RECALLED_MASS } from "./decoder-inputs.ts";
 import { DecoderWeights } from "./decoder-weights.ts";
-import { framesOf, freshFrame, type GraphSegment, isRemembering } from "./graph-segments.ts";
+import { framesOf, freshFrame, type GraphSegment } from "./graph-segments.ts";
 import { ResidualStream, type Rows } from "./residual-stream.ts";
 import type { WeightMemory } from "./weight-memory.ts";
 import type { Weights } from "./weights.ts";
@@ -33,6 +34,8 @@ export interface DecoderOptions {
 	readonly precision: Precision;
 	/** Segments of the cache that the graph attends to, in the policy's order. */
 	readonly segments: readonly GraphSegment[];
+	/** Layers that recall. */
+	readonly memoryLayers: readonly number[];
 	readonly pairing: Pairing;
 	/** Holds the quantised weights of the graph, until the caller releases it. */
 	readonly memory: WeightMemory;
@@ -44,16 +47,35 @@ export function buildDecoder(config: DecoderConfig, stored: Weights, options: De
 	const weights = new DecoderWeights(graph, config, stored, options);
 	const step = new StepInputs(graph, config, options);
 	const fresh: Value<"float32">[] = [];
+	const recalled: Traces[] = [];
 	const embedded = embedding(step.ids, weights.embeddings()); // [batch · tokens, hidden]
 	const stream = new ResidualStream(
 		config.embeddingScale === 1 ? embedded : mul(embedded, config.embeddingScale),
 	);
 	config.layers.forEach((kind, layer) => {
-		graph.scope(`layers.${layer}`, () => decoderLayer({ config, weights, step, stream, kind, layer, fresh }));
+		graph.scope(`layers.${layer}`, () =>
+			decoderLayer({ config, weights, step, stream, kind, layer, fresh, recalled }),
+		);
 	});
 	const last = stream.normed(weights.norm("norm"), config.epsilon); // [logitRows, hidden]
 	graph.output(linear(last, weights.head()), LOGITS);
 	graph.output(concat(fresh, 1), kvNames.fresh);
+	if (recalled.length > 0) {
+		graph.output(
+			concat(
+				recalled.map(({ blocks }) => blocks),
+				1,
+			),
+			RECALLED_BLOCKS,
+		);
+		graph.output(
+			concat(
+				recalled.map(({ mass }) => mass),
+				1,
+			),
+			RECALLED_MASS,
+		);
+	}
 	return graph.build();
 }
 
@@ -66,6 +88,8 @@ interface LayerContext {
 	readonly layer: number;
 	/** Collects each layer's keys, then its values. */
 	readonly fresh: Value<"float32">[];
+	/** Collects what each layer that has an archive recalls. */
+	readonly recalled: Traces[];
 }
 
 /** One layer: x + attention(norm(x)), then x + mlp(norm(x)), with norms where the architecture has them. */
@@ -83,7 +107,7 @@ function decoderLayer(context: LayerContext): void {
 	leave(afterMlp, feedForward(enter(beforeMlp), context));
 }
 
-function selfAttention(x: Rows, { config, weights, step, kind, layer, fresh }: LayerContext): Rows {
+function selfAttention(x: Rows, { config, weights, step, kind, layer, fresh, recalled }: LayerContext): Rows {
 	const { queryHeads, kvHeads, headDim, epsilon } = config;
 	const norms = weights.queryKeyNorms(layer);
 	// A norm is over one head or over all of them, as long as its weight.
@@ -112,6 +136,7 @@ function selfAttention(x: Rows, { config, weights, step, kind, layer, fresh }: L
 		sinks: weights.sinks(layer),
 	});
 	fresh.push(attended.key, value);
+	if (attended.recalled !== undefined) recalled.push(attended.recalled);
 	return linear(reshape(attended.output, [-1, queryHeads * headDim]), weights.attentionOutput(layer));
 }
 
@@ -129,12 +154,18 @@ class StepInputs {
 	readonly #graph: GraphBuilder;
 	readonly #config: DecoderConfig;
 	readonly #segments: readonly GraphSegment[];
+	readonly #memoryLayers: readonly number[];
 	readonly #rotations = new Map<number, ReadonlyMap<number, Rotation>>(); // rope → frame → rotation
 	readonly #masks = new Map<number | undefined, Value<"float32">>(); // window → mask
 	readonly #choices: RecallChoices | undefined;
 
-	constructor(graph: GraphBuilder, config: DecoderConfig, { segments, pairing }: DecoderOptions) {
+	constructor(
+		graph: GraphBuilder,
+		config: DecoderConfig,
+		{ segments, memoryLayers, pairing }: DecoderOptions,
+	) {
 		this.#graph = graph;
+		this.#memoryLayers = memoryLayers;
 		this.#config = config;
 		this.#segments = segments;
 		const archive = segments.findIndex(({ recall }) => recall !== undefined);
@@ -149,7 +180,7 @@ class StepInputs {
 			const angles = (name: string): Value<"float32"> =>
 				graph.input(name, "float32", [`batch*${this.tokens}`, rotaryDim / 2]);
 			const frames = new Map<number, Rotation>();
-			for (const frame of framesOf(segments, rope, config.layers))
+			for (const frame of framesOf(segments, rope, config.layers, memoryLayers))
 				frames.set(frame, {
 					cos: angles(decoderInputs.cos(rope, frame)),
 					sin: angles(decoderInputs.sin(rope, frame)),
@@ -188,11 +219,12 @@ class StepInputs {
 		);
 	}
 
-	/** The archive of one layer, if it has one: distances mean nothing to a layer with a window of its own. */
+	/** The archive of one layer, if it has one. */
 	archive(kind: LayerKind, layer: number): RecalledSegment | undefined {
 		const segment = this.#segments.findIndex(({ recall }) => recall !== undefined);
 		const recall = this.#segments[segment]?.recall;
-		if (recall === undefined || this.#choices === undefined || !isRemembering(kind)) return undefined;
+		if (recall === undefined || this.#choices === undefined || !this.#memoryLayers.includes(layer))
+			return undefined;
 		const cached = this.#cached(kind, layer, segment, multiple("blocks", recall.blockSize));
 		const rope = kind.rope === undefined ? undefined : this.#config.ropes[kind.rope];
 		const gain = rope === undefined ? 1 : ropeFrequencies(rope).attentionFactor;

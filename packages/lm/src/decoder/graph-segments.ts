@@ -25,17 +25,17 @@ export function graphSegments(policy: Policy): readonly GraphSegment[] {
 		);
 }
 
-/** Equal for equal graphs: "3 segments, recalling 8x16 in 1". */
-export function describeSegments(segments: readonly GraphSegment[]): string {
+/** Equal for equal graphs: "3 segments, recalling 8x16 in 1 by layers 14 17 20". */
+export function describeSegments(
+	segments: readonly GraphSegment[],
+	memoryLayers: readonly number[] = [],
+): string {
 	const recalls = segments.map(({ recall }, segment) =>
-		recall === undefined ? "" : `, recalling ${recall.blocks}x${recall.blockSize} in ${segment}`,
+		recall === undefined
+			? ""
+			: `, recalling ${recall.blocks}x${recall.blockSize} in ${segment} by layers ${memoryLayers.join(" ")}`,
 	);
 	return `${segments.length} segments${recalls.join("")}`;
-}
-
-/** Whether a layer takes part in recall: distances beyond it mean nothing to a window of its own. */
-export function isRemembering({ window }: LayerKind): boolean {
-	return window === undefined;
 }
 
 /** The frame of the fresh keys: the last segment's, which shares its own with them. */
@@ -48,8 +48,9 @@ export function framesOf(
 	segments: readonly GraphSegment[],
 	rope: number,
 	layers: readonly LayerKind[],
+	memoryLayers: readonly number[],
 ): readonly number[] {
-	const remembering = layers.some((layer) => layer.rope === rope && isRemembering(layer));
+	const remembering = memoryLayers.some((layer) => layers[layer]?.rope === rope);
 	return Array.from({ length: freshFrame(segments) + 1 }, (_, frame) => frame).filter(
 		(frame) => segments[frame]?.recall === undefined || remembering,
 	);

@@ -7,6 +7,7 @@
  */
 import { createCache, formatPolicy, fullSlots, type Policy } from "@tok/kv-cache";
 import { type KvBank, type KvStore, TokError } from "@tok/runtime";
+import { cacheShape } from "./cache-cost.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import { LOGITS } from "./decoder-inputs.ts";
 import { describeSegments, type GraphSegment, graphSegments } from "./graph-segments.ts";
@@ -40,7 +41,6 @@ export class StepBatch {
 
 	/** Throws when the policy has no bound, or `size` such caches exceed the memory. */
 	constructor(engine: DecoderEngine, policy: Policy, size: number) {
-		const { layers, kvHeads, headDim } = engine.config;
 		// It says what is wrong with a policy that none can have.
 		createCache(policy);
 		const slots = fullSlots(policy);
@@ -49,11 +49,15 @@ export class StepBatch {
 				"lm",
 				`createBatch: expected a policy with a bound that keeps entries, got ${formatPolicy(policy)}. Use sink and rolling.`,
 			);
+		engine.checkPolicy(policy);
 		this.policy = policy;
 		this.#engine = engine;
 		this.#segments = graphSegments(policy);
-		this.#feeds = new StepFeeds(engine.config, this.#segments);
-		this.bank = engine.runtime.createKvBank({ layers: layers.length, kvHeads, headDim, slots }, size);
+		this.#feeds = new StepFeeds(engine, this.#segments);
+		this.bank = engine.runtime.createKvBank(
+			cacheShape(engine.config, policy, slots, engine.memoryLayers),
+			size,
+		);
 		this.#stores = new Array<undefined>(size).fill(undefined);
 	}
 

@@ -20,6 +20,12 @@ export interface StepRow {
 	readonly ropes: readonly RopeFrequencies[];
 }
 
+/** What feeds depend on besides the segments. */
+interface FedEngine {
+	readonly config: DecoderConfig;
+	readonly memoryLayers: readonly number[];
+}
+
 export class StepFeeds {
 	/** Indices of the rotations that layers use. */
 	readonly #ropes: readonly number[];
@@ -32,9 +38,9 @@ export class StepFeeds {
 	readonly #blockSize: number;
 
 	/** @param segments Those of the graph that is fed. */
-	constructor(config: DecoderConfig, segments: readonly GraphSegment[]) {
+	constructor({ config, memoryLayers }: FedEngine, segments: readonly GraphSegment[]) {
 		this.#config = config;
-		const frames = (rope: number): readonly number[] => framesOf(segments, rope, config.layers);
+		const frames = (rope: number): readonly number[] => framesOf(segments, rope, config.layers, memoryLayers);
 		this.#archive = segments.findIndex(({ recall }) => recall !== undefined);
 		this.#blockSize = segments[this.#archive]?.recall?.blockSize ?? 1;
 		this.#ropes = [...new Set(config.layers.flatMap(({ rope }) => rope ?? []))];

@@ -6,6 +6,7 @@
 import type { Plan, Policy, Range, SegmentView, Transfer } from "@tok/kv-cache";
 import { type Pairing, type RopeFrequencies, ropeAngles } from "@tok/rope";
 import { type KvStore, TokError } from "@tok/runtime";
+import type { LayerKind } from "../architectures/architecture.ts";
 import { type Compressor, compressors } from "./compressors.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 
@@ -33,7 +34,10 @@ async function carryOutOne(
 ): Promise<void> {
 	const { takes, compressor } = policy[to] ?? {};
 	if (typeof takes !== "object") throw new TokError("lm", `internal: segment ${to} takes no drops.`);
-	const rows = new Rows(config, await readRange(store, from, entries), entries.end - entries.start);
+	const layersIn = (segment: number): readonly number[] =>
+		store.shape.layersOf?.[segment] ?? [...config.layers.keys()];
+	const read = await readRange(store, from, entries);
+	const rows = new Rows(config, layersIn(from), read).only(layersIn(to));
 	const positionIn = (segment: number, entry: number): number =>
 		policy[segment]?.distance === undefined ? (segments[segment] as SegmentView).origin + entry : 0;
 	const rotation = { ropes, pairing };
@@ -52,58 +56,69 @@ function compressorOf(name: string): Compressor {
 	);
 }
 
-/** Keys and values of some entries on the host: float32 [layers, 2, kvHeads, length, headDim]. */
+/** Keys and values of some entries on the host, in some layers: float32 [layers, 2, kvHeads, length, headDim]. */
 class Rows {
 	readonly data: Float32Array;
 	readonly length: number;
+	readonly #layers: readonly number[];
 	readonly #config: DecoderConfig;
 
-	constructor(config: DecoderConfig, data: Float32Array, length: number) {
+	constructor(config: DecoderConfig, layers: readonly number[], data: Float32Array) {
 		this.#config = config;
+		this.#layers = layers;
 		this.data = data;
-		this.length = length;
+		this.length = data.length / (layers.length * 2 * config.kvHeads * config.headDim);
 	}
 
-	/** Turns entry i's keys by `angle(i)` positions, and leaves their length: the attention factor is in it already. */
-	rotate(
-		by: (i: number) => number,
-		{ ropes, pairing }: { ropes: readonly RopeFrequencies[]; pairing: Pairing },
-	): void {
+	/** The rows of fewer layers. */
+	only(layers: readonly number[]): Rows {
+		if (layers.length === this.#layers.length) return this;
+		const size = this.data.length / this.#layers.length;
+		const data = new Float32Array(layers.length * size);
+		layers.forEach((layer, i) => {
+			const from = this.#layers.indexOf(layer) * size;
+			data.set(this.data.subarray(from, from + size), i * size);
+		});
+		return new Rows(this.#config, layers, data);
+	}
+
+	/** Turns entry i's keys by `by(i)` positions and no longer: the attention factor is in them already. */
+	rotate(by: (i: number) => number, { ropes, pairing }: Turning): void {
 		const positions = Float64Array.from({ length: this.length }, (_, i) => by(i));
 		if (positions.every((position) => position === 0)) return;
-		const { layers, kvHeads, headDim } = this.#config;
+		const { kvHeads, headDim } = this.#config;
 		const angles = ropes.map((frequencies) => {
-			const half = frequencies.inverseFrequencies.length;
-			const cos = new Float64Array(this.length * half);
-			return ropeAngles({ ...frequencies, attentionFactor: 1 }, positions, { cos, sin: cos.slice() });
+			const count = this.length * frequencies.inverseFrequencies.length;
+			const out = { cos: new Float64Array(count), sin: new Float64Array(count) };
+			return ropeAngles({ ...frequencies, attentionFactor: 1 }, positions, out);
 		});
 		const plane = this.length * headDim;
-		layers.forEach(({ rope }, layer) => {
+		this.#layers.forEach((layer, i) => {
+			const { rope } = this.#config.layers[layer] as LayerKind;
 			const turn = rope === undefined ? undefined : angles[rope];
 			if (turn === undefined) return;
-			for (let head = 0; head < kvHeads; head++)
-				turnPlane(
-					this.data.subarray((layer * 2 * kvHeads + head) * plane).subarray(0, plane),
-					this.length,
-					turn,
-					pairing,
-				);
+			for (let head = 0; head < kvHeads; head++) {
+				const from = (i * 2 * kvHeads + head) * plane;
+				turnPlane(this.data.subarray(from, from + plane), this.length, turn, pairing);
+			}
 		});
 	}
 
 	/** Each `group` entries in one. */
 	merged(group: number, merge: Compressor): Rows {
-		const { layers, kvHeads, headDim } = this.#config;
-		const length = this.length / group;
+		const { headDim } = this.#config;
 		const data = new Float32Array(this.data.length / group);
-		const planes = layers.length * 2 * kvHeads;
-		for (let i = 0; i < planes * length; i++)
-			merge(
-				this.data.subarray(i * group * headDim, (i + 1) * group * headDim),
-				data.subarray(i * headDim, (i + 1) * headDim),
-			);
-		return new Rows(this.#config, data, length);
+		for (let to = 0; to < data.length; to += headDim) {
+			const entries = this.data.subarray(to * group, (to + headDim) * group);
+			merge(entries, data.subarray(to, to + headDim));
+		}
+		return new Rows(this.#config, this.#layers, data);
 	}
+}
+
+interface Turning {
+	readonly ropes: readonly RopeFrequencies[];
+	readonly pairing: Pairing;
 }
 
 function turnPlane(
@@ -137,14 +152,14 @@ function* runsOf({ start, end }: Range, slots: number): Generator<{ slot: number
 }
 
 async function readRange(store: KvStore, segment: number, entries: Range): Promise<Float32Array> {
-	const { layers, kvHeads, headDim, slots } = store.shape;
+	const { headDim, slots } = store.shape;
 	const parts: { rows: Float32Array; length: number }[] = [];
 	for (const { slot, length } of runsOf(entries, slots[segment] as number))
 		parts.push({ rows: await store.readSlots(segment, slot, length), length });
 	const [only] = parts;
 	if (only !== undefined && parts.length === 1) return only.rows;
 	const whole = entries.end - entries.start;
-	const joined = new Float32Array(layers * 2 * kvHeads * whole * headDim);
+	const joined = new Float32Array(parts.reduce((sum, { rows }) => sum + rows.length, 0));
 	let before = 0;
 	for (const { rows, length } of parts) {
 		copyPlanes(rows, { from: 0, of: length }, joined, { from: before, of: whole }, length, headDim);
@@ -159,12 +174,12 @@ async function writeRange(
 	into: Range,
 	{ data, length: whole }: Rows,
 ): Promise<void> {
-	const { layers, kvHeads, headDim, slots } = store.shape;
+	const { headDim, slots } = store.shape;
 	let before = 0;
 	for (const { slot, length } of runsOf(into, slots[segment] as number)) {
 		let rows = data;
 		if (length !== whole) {
-			rows = new Float32Array(layers * 2 * kvHeads * length * headDim);
+			rows = new Float32Array((data.length / whole) * length);
 			copyPlanes(data, { from: before, of: whole }, rows, { from: 0, of: length }, length, headDim);
 		}
 		await store.writeSlots(segment, slot, rows);

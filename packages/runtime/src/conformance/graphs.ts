@@ -36,16 +36,22 @@ export function seen(name: string): string {
  * A graph that makes a store visible: it returns every buffer as it came in, as `seen.past.…`, and the input `rows`
  * [batch, layers · 2 · kvHeads, tokens, headDim] as `fresh`.
  */
-export function mirror({ layers, kvHeads, headDim, slots }: KvShape, batch: Dim = 1): GraphFile {
+export function mirror(shape: KvShape, batch: Dim = 1): GraphFile {
+	const { layers, kvHeads, headDim, slots } = shape;
 	const graph = new GraphBuilder("mirror");
 	slots.forEach((_, segment) => {
-		for (let layer = 0; layer < layers; layer++)
+		for (const layer of layersOfSegment(shape, segment))
 			for (const input of cacheInputs(graph, { kvHeads, headDim }, segment, layer, batch))
 				graph.output(input, seen(input.name));
 	});
 	const rows = graph.input("rows", "float32", [batch, layers * 2 * kvHeads, "tokens", headDim]);
 	graph.output(rows, kvNames.fresh);
 	return graph.build();
+}
+
+/** The layers that have buffers of a segment. */
+export function layersOfSegment({ layers, layersOf }: KvShape, segment: number): readonly number[] {
+	return layersOf?.[segment] ?? Array.from({ length: layers }, (_, layer) => layer);
 }
 
 /** One layer's keys [batch, kvHeads, 1, headDim, slots] and values [batch, kvHeads, 1, slots, headDim] of a segment. */

@@ -3,6 +3,7 @@
  * spell out the layouts that `kvNames` promises.
  */
 import { type KvShape, type KvWrite, kvNames, type Tensor } from "../runtime.ts";
+import { layersOfSegment } from "./graphs.ts";
 import { floats } from "./tensors.ts";
 
 type Kind = "key" | "value";
@@ -25,11 +26,16 @@ export class NaiveStore {
 
 	/** `rows` as `readSlots` gives them. */
 	writeSlots(segment: number, slot: number, rows: Float32Array): void {
-		const { layers, kvHeads, headDim } = this.#shape;
-		const planes = layers * 2 * kvHeads;
-		const tokens = rows.length / planes / headDim;
-		const fresh: Tensor = { dtype: "float32", dims: [1, planes, tokens, headDim], data: rows };
-		this.write([{ segment, row: 0, slot, length: tokens }], fresh);
+		const { kvHeads, headDim } = this.#shape;
+		const own = layersOfSegment(this.shape, segment);
+		const length = rows.length / (own.length * 2 * kvHeads * headDim);
+		let next = 0;
+		for (const layer of own)
+			for (const kind of ["key", "value"])
+				for (let head = 0; head < kvHeads; head++)
+					for (let i = 0; i < length; i++)
+						for (let d = 0; d < headDim; d++)
+							this.#numbers.set([segment, layer, kind, head, slot + i, d].join("."), rows[next++] as number);
 	}
 
 	/** `fresh` is [1, layers · 2 · kvHeads, tokens, headDim]. */
@@ -50,9 +56,9 @@ export class NaiveStore {
 
 	/** Rows as a store gives them: [layers, 2, kvHeads, length, headDim]. */
 	readSlots(segment: number, slot: number, length: number): Float32Array {
-		const { layers, kvHeads, headDim } = this.#shape;
+		const { kvHeads, headDim } = this.#shape;
 		const rows: number[] = [];
-		for (let layer = 0; layer < layers; layer++)
+		for (const layer of layersOfSegment(this.shape, segment))
 			for (const kind of ["key", "value"])
 				for (let head = 0; head < kvHeads; head++)
 					for (let i = 0; i < length; i++)
@@ -75,6 +81,7 @@ export class NaiveStore {
 		const named = new Map<string, Tensor<"float32">>();
 		for (let layer = 0; layer < layers; layer++)
 			this.#slots.forEach((slots, segment) => {
+				if (!layersOfSegment(this.shape, segment).includes(layer)) return;
 				const keys: number[] = []; // [kvHeads, headDim, slots]
 				const values: number[] = []; // [kvHeads, slots, headDim]
 				const at = (kind: Kind, head: number, slot: number, d: number): number =>

@@ -1,6 +1,13 @@
-/** R27: slots that are read and filled by the host. */
-import { type ConformanceCase, conformanceCase, expectEqual, expectTokError } from "./conformance-case.ts";
-import { Bench, wrapped } from "./store-bench.ts";
+/** R27: slots that are read and filled by the host. R10: segments of some layers alone. */
+import type { KvShape } from "../runtime.ts";
+import {
+	type ConformanceCase,
+	conformanceCase,
+	expectEqual,
+	expectThat,
+	expectTokError,
+} from "./conformance-case.ts";
+import { Bench, shape, wrapped } from "./store-bench.ts";
 
 /** Numbers in a row: two layers, keys and values, two heads of three. */
 const ROW = 2 * 2 * 2 * 3;
@@ -90,6 +97,42 @@ export const slotCases: readonly ConformanceCase[] = [
 			await bench.check("after errors");
 		},
 	),
+	conformanceCase("R10c", "a segment of some layers has no buffers in the others", async (runtime) => {
+		const some: KvShape = { ...shape, layers: 3, layersOf: [undefined, [0, 2], [1]] };
+		const bench = await Bench.create(runtime, some);
+		const { store, naive } = bench;
+		expectThat("the shape is as given", JSON.stringify(store.shape) === JSON.stringify(some));
+		expectEqual("bytes", [store.bytes], [2 * 3 * 2 * (3 * 1 + 2 * 5) * 4]);
+		await bench.write(4, wrapped);
+		await bench.check("after a write");
+		const rows = await store.readSlots(1, 3, 2);
+		expectEqual("rows of two layers", rows, naive.readSlots(1, 3, 2));
+		await store.writeSlots(1, 0, rows);
+		naive.writeSlots(1, 0, rows);
+		store.grow(2, 2);
+		naive.grow(2, 2);
+		expectEqual("bytes when grown", [store.bytes], [2 * 3 * 2 * (3 * 1 + 2 * 5 + 2) * 4]);
+		await bench.check("after slots and growing");
+		const fork = bench.fork();
+		bench.store.dispose();
+		await fork.check("a fork");
+	}),
+	conformanceCase("R10d", "layers that are none, or in disorder, are an error", async (runtime) => {
+		const wrong: readonly NonNullable<KvShape["layersOf"]>[] = [
+			[[2]],
+			[[-1]],
+			[[1, 0]],
+			[[0, 0]],
+			[[0.5]],
+			[[]],
+			[undefined, undefined, undefined, [0]],
+		];
+		for (const layersOf of wrong) {
+			const of = { ...shape, layersOf };
+			await expectTokError(JSON.stringify(layersOf), () => runtime.createKvStore(of), "layersOf");
+			await expectTokError(JSON.stringify(layersOf), () => runtime.createKvBank(of, 2), "layersOf");
+		}
+	}),
 ];
 
 async function filled(runtime: Parameters<typeof Bench.create>[0]): Promise<Bench> {

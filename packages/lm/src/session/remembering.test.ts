@@ -1,0 +1,174 @@
+/** Sessions whose policies keep what the window drops, on a tiny model: S32–S35 of SPEC.md, and rules of all sessions. */
+import { rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { formatPolicy, parsePolicy } from "@tok/kv-cache";
+import { cpu } from "@tok/runtime-cpu";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { loadModel } from "../load-model.ts";
+import type { GenerateOptions, Model, Session } from "../model.ts";
+import { collect } from "../testing/collect.ts";
+import { removeFolder, tinyModelFolder } from "../testing/tiny-model.ts";
+
+const runtime = cpu({ threads: 1 });
+const greedy = { temperature: 0, ignoreEndOfText: true } as const;
+const story =
+	"The harbour was quiet when the clockmaker came home, and so it stayed until the morning. ".repeat(3);
+const policies = [
+	"sink:4,memory:64/2x8,rolling:28",
+	"sink:4,compressive:8/4/mean,rolling:28",
+	"sink:2,compressive:6/2/max,memory:32/2x4,rolling:20",
+	"sink:4,memory:64/2x8,rolling:28:turns",
+];
+let folder: string;
+let model: Model;
+
+beforeAll(async () => {
+	folder = tinyModelFolder();
+	model = await loadModel(folder, { runtime });
+});
+
+afterAll(async () => {
+	await model.dispose();
+	await runtime.dispose();
+	removeFolder(folder);
+});
+
+const next = async (session: Session, options: GenerateOptions = {}): Promise<readonly number[]> =>
+	(await collect(session.generate({ ...greedy, maxTokens: 24, ...options }))).ids;
+
+describe.each(policies)("%s", (text) => {
+	const policy = parsePolicy(text);
+	const open = (): Session => model.createSession({ policy });
+	const filled = async (): Promise<Session> => {
+		const session = open();
+		await session.append(story, { turn: true });
+		await next(session, { maxTokens: 40 });
+		return session;
+	};
+
+	test("K35: retained + evicted + pending = length, but for what merged entries stand for", async () => {
+		const { length, retained, evicted, bytes } = (await filled()).stats;
+		if (text.includes("compressive")) expect(retained + evicted + 1).toBeLessThan(length);
+		else expect(retained + evicted + 1).toBe(length);
+		expect(evicted).toBeGreaterThan(0);
+		expect(bytes).toBeLessThanOrEqual(model.cacheBytes(policy));
+	});
+
+	test("S19: a fork goes on alike, and is independent", async () => {
+		const session = await filled();
+		const fork = session.fork();
+		const want = await next(session);
+		expect(await next(fork)).toEqual(want);
+		expect(fork.stats).toEqual(session.stats);
+	});
+
+	test("S22: a saved session goes on as if it had not stopped", async () => {
+		const path = join(tmpdir(), `tok-remembering-${process.pid}.toksession`);
+		const session = await filled();
+		await session.save(path);
+		const restored = await model.restoreSession(path);
+		expect(formatPolicy(restored.policy)).toBe(text);
+		expect(restored.stats).toEqual(session.stats);
+		expect(await next(restored)).toEqual(await next(session));
+		rmSync(path);
+	});
+
+	test("S18 K35: a rewind reaches back to the window, and what was sent on stays where it is", async () => {
+		const session = await filled();
+		await next(session, { maxTokens: 6 });
+		const { length, evicted } = session.stats;
+		session.rewind(6);
+		expect(session.stats).toMatchObject({ length: length - 6, evicted });
+		expect(await next(session, { maxTokens: 6 })).toHaveLength(6);
+		expect(() => session.rewind(200)).toThrow(/rewind: expected an integer from 0 to \d+/);
+		session.dispose();
+	});
+
+	test("S12: breaking off leaves a whole stream", async () => {
+		const [whole, broken] = [await filled(), await filled()];
+		const want = await next(whole);
+		const got: number[] = [];
+		while (got.length < want.length) got.push(...(await next(broken, { maxTokens: 5 })));
+		expect(got.slice(0, want.length)).toEqual(want);
+	});
+
+	test("S26: in a batch it is the stream that it is alone", async () => {
+		const batch = model.createBatch({ policy, size: 3 });
+		const sessions = Array.from({ length: 3 }, () => batch.createSession());
+		const alone = Array.from({ length: 3 }, open);
+		for (const [i, session] of sessions.entries()) {
+			const prompt = story.slice(20 * i);
+			await session.append(prompt);
+			await (alone[i] as Session).append(prompt);
+		}
+		const got = await Promise.all(sessions.map((session) => next(session, { maxTokens: 60 })));
+		for (const [i, session] of alone.entries())
+			expect(await next(session, { maxTokens: 60 })).toEqual(got[i]);
+		batch.dispose();
+	});
+
+	test("S29 S31: with guesses it is the same stream", async () => {
+		const [plain, guessing] = [await filled(), await filled()];
+		const want = await next(plain, { maxTokens: 80 });
+		const { ids, speculation } = await collect(guessing.generate({ ...greedy, maxTokens: 80, speculate: 6 }));
+		expect(ids).toEqual(want);
+		expect(speculation?.accepted).toBeGreaterThan(0);
+		expect(guessing.stats).toEqual(plain.stats);
+	});
+});
+
+test("S32: likelihoods do not depend on how they are cut into chunks", async () => {
+	const ids = model.tokenizer.encode(story);
+	for (const text of policies) {
+		const options = { policy: parsePolicy(text), from: 1 };
+		const want = await model.negativeLogLikelihoods(ids, { ...options, chunk: 1 });
+		for (const chunk of [5, 64]) {
+			const got = await model.negativeLogLikelihoods(ids, { ...options, chunk });
+			got.forEach((nll, i) => {
+				expect(nll).toBeCloseTo(want[i] as number, 4);
+			});
+		}
+	}
+});
+
+test("S33: an archive of nothing is no memory, bit for bit", async () => {
+	const ids = model.tokenizer.encode(story).slice(0, 200);
+	const without = await model.negativeLogLikelihoods(ids, { policy: parsePolicy("sink:4,rolling:256") });
+	const empty = await model.negativeLogLikelihoods(ids, {
+		policy: parsePolicy("sink:4,memory:64/2x16,rolling:256"),
+	});
+	expect(empty).toEqual(without);
+});
+
+test("S34: memory layers cost what they are, and no others", async () => {
+	const policy = parsePolicy("sink:4,memory:64/2x8,rolling:28");
+	const some = await loadModel(folder, { runtime, memoryLayers: [1] });
+	const { layers, kvHeads, headDim } = model.info;
+	const perLayer = kvHeads * headDim * 2 * 4;
+	expect(model.cacheBytes(policy)).toBe((4 + 35 + 64 + 128) * layers * perLayer);
+	expect(some.cacheBytes(policy)).toBe(((4 + 35) * layers + 64 + 128) * perLayer);
+	const session = some.createSession({ policy });
+	await session.append(story);
+	expect(await next(session)).toHaveLength(24);
+	await some.dispose();
+});
+
+test.each([[[7]], [[-1]], [[0.5]], [[]]])("S34: memory layers %j are an error", async (memoryLayers) => {
+	await expect(loadModel(folder, { runtime, memoryLayers })).rejects.toThrow(
+		"[tok/lm] memoryLayers: expected layers among the 3 of 3 that look back without a limit",
+	);
+});
+
+test("S35: an unknown compressor, and a cache beyond the memory, are errors", async () => {
+	expect(() => model.createSession({ policy: parsePolicy("compressive:8/4/nonsense,rolling:28") })).toThrow(
+		'[tok/lm] compressive: expected a compressor among mean, max, got "nonsense".',
+	);
+	const small = cpu({ threads: 1, memoryLimit: 1e6 });
+	const limited = await loadModel(folder, { runtime: small });
+	expect(() => limited.createSession({ policy: parsePolicy("memory:16384/8x16,rolling:256") })).toThrow(
+		/expected a cache within the 1000000 bytes of memory, got \d+/,
+	);
+	await limited.dispose();
+	await small.dispose();
+});
