@@ -44,6 +44,16 @@ export class Flags {
 		return fail(`--${name}: expected an integer ${range}, got "${text}".`);
 	}
 
+	/** Integers with commas between them. */
+	integers(name: string, least: number, most: number = Number.MAX_SAFE_INTEGER): number[] | undefined {
+		const text = this.text(name);
+		if (text === undefined) return undefined;
+		const values = text.split(",").map((part) => (/^\s*\d+\s*$/.test(part) ? Number(part) : Number.NaN));
+		if (values.every((value) => value >= least && value <= most)) return values;
+		const range = most === Number.MAX_SAFE_INTEGER ? `≥ ${least}` : `from ${least} to ${most}`;
+		return fail(`--${name}: expected integers ${range} with commas between them, got "${text}".`);
+	}
+
 	/** A finite number in [least, most]; `above` excludes `least` itself. */
 	number(
 		name: string,

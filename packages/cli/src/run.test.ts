@@ -27,7 +27,7 @@ describe("bad input: exit code 1, one clear message, no model loaded", () => {
 		[
 			"unknown command",
 			["generat"],
-			'expected a command (pull, generate, chat, tokenize, perplexity, inspect, quantize), got "generat"',
+			'expected a command (pull, generate, chat, tokenize, perplexity, eval, inspect, quantize), got "generat"',
 		],
 		[
 			"unknown flag",

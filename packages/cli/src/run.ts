@@ -1,8 +1,9 @@
 /** One command line in, one exit code out: 0 done, 1 a clear error, 130 stopped by Ctrl-C. Ends no process. */
 import { stripVTControlCharacters } from "node:util";
 import { renderUsage, runCommand } from "citty";
-import { type Command, definitionOf, renderHelp } from "./command.ts";
+import { type Command, type CommandGroup, definitionOf, isGroup, renderHelp } from "./command.ts";
 import { chat } from "./commands/chat.ts";
+import { evaluate } from "./commands/eval/eval.ts";
 import { generate } from "./commands/generate.ts";
 import { inspect } from "./commands/inspect.ts";
 import { perplexity } from "./commands/perplexity.ts";
@@ -14,7 +15,16 @@ import { Flags } from "./flags.ts";
 import { type Io, type Services, write } from "./io.ts";
 import { version } from "./version.ts";
 
-const commands: readonly Command[] = [pull, generate, chat, tokenize, perplexity, inspect, quantize];
+const commands: readonly (Command | CommandGroup)[] = [
+	pull,
+	generate,
+	chat,
+	tokenize,
+	perplexity,
+	evaluate,
+	inspect,
+	quantize,
+];
 
 /**
  * Runs `tok` with these arguments (without the program's name).
@@ -33,26 +43,55 @@ export async function run(argv: readonly string[], io: Io, services: Services): 
 }
 
 async function dispatch(argv: readonly string[], io: Io, services: Services): Promise<void> {
-	const [name, ...rest] = argv;
-	if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-		const subject = name === "help" ? rest[0] : undefined;
-		return print(io, subject === undefined ? await renderOverview() : await renderHelp(find(subject)));
-	}
+	const [name] = argv;
 	if (name === "--version" || name === "-v") return print(io, `${version}\n`);
-	const command = find(name);
-	if (asksForHelp(rest)) return print(io, await renderHelp(command));
-	const flags = new Flags(rest, command.args, command.repeatable);
+	if (name === "help" || name === "--help" || name === "-h") return printHelp(io, argv.slice(1));
+	const { entry, parent, rest } = find(argv);
+	if (entry === undefined || isGroup(entry) || asksForHelp(rest)) {
+		return print(io, entry === undefined ? await renderOverview() : await renderHelp(entry, parent));
+	}
+	const flags = new Flags(rest, entry.args, entry.repeatable);
 	await runCommand(
-		{ ...definitionOf(command), args: {}, run: () => command.run({ flags, io, services }) },
+		{ ...definitionOf(entry), args: {}, run: () => entry.run({ flags, io, services }) },
 		{ rawArgs: [] },
 	);
 }
 
-function find(name: string): Command {
-	const names = commands.map((command) => command.name).join(", ");
+async function printHelp(io: Io, names: readonly string[]): Promise<void> {
+	const { entry, parent } = find(names);
+	await print(io, entry === undefined ? await renderOverview() : await renderHelp(entry, parent));
+}
+
+interface Found {
+	/** Undefined where nothing was named. A group where none of its commands was. */
+	readonly entry: Command | CommandGroup | undefined;
+	/** What stands before the entry's name: "tok", "tok eval". */
+	readonly parent: string;
+	/** What follows its name. */
+	readonly rest: readonly string[];
+}
+
+/** The command that the first words name. Throws a TokError for a word that names none. */
+function find(argv: readonly string[]): Found {
+	const [name, ...rest] = argv;
+	if (name === undefined) return { entry: undefined, parent: "", rest };
+	const entry = pick(commands, name, "tok");
+	const [inner, ...others] = rest;
+	if (!isGroup(entry) || inner === undefined || inner === "--help" || inner === "-h")
+		return { entry, parent: "tok", rest };
+	const parent = `tok ${name}`;
+	return { entry: pick(entry.commands, inner, parent), parent, rest: others };
+}
+
+function pick<Entry extends { readonly name: string }>(
+	entries: readonly Entry[],
+	name: string,
+	parent: string,
+): Entry {
+	const names = entries.map((entry) => entry.name).join(", ");
 	return (
-		commands.find((command) => command.name === name) ??
-		fail(`expected a command (${names}), got "${name}". See tok --help.`)
+		entries.find((entry) => entry.name === name) ??
+		fail(`expected a command (${names}), got "${name}". See ${parent} --help.`)
 	);
 }
 

@@ -34,3 +34,37 @@ export function formatSpeculation({ guessed, accepted, runs }: SpeculationCounts
 export function rate(tokens: number, milliseconds: number): number | null {
 	return tokens > 0 && milliseconds > 0 ? (tokens * 1000) / milliseconds : null;
 }
+
+/** A duration to two figures or so: "8 s", "4 min", "2.5 h". */
+export function formatDuration(milliseconds: number): string {
+	const seconds = milliseconds / 1000;
+	if (seconds < 90) return `${Math.ceil(seconds)} s`;
+	return seconds < 5400 ? `${Math.ceil(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+/** A share in whole per cent: "94 %". */
+export function formatShare(share: number): string {
+	return `${Math.round(100 * share)} %`;
+}
+
+/** Columns under their heads, numbers to the right; the first to the left where it is text. */
+export function formatColumns(
+	head: readonly string[],
+	rows: readonly (readonly string[])[],
+	{ firstLeft = false }: { readonly firstLeft?: boolean } = {},
+): string {
+	const widths = head.map((title, column) =>
+		Math.max(title.length, ...rows.map((row) => (row[column] ?? "").length)),
+	);
+	return [head, ...rows]
+		.map((cells) =>
+			cells
+				.map((cell, column) =>
+					firstLeft && column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
+				)
+				.join("   ")
+				.trimEnd(),
+		)
+		.map((line) => `${line}\n`)
+		.join("");
+}

@@ -1,5 +1,6 @@
 /** Runs the command in-process on captured streams, for tests. */
 import { PassThrough, Readable } from "node:stream";
+import type { Model } from "@tok/lm";
 import type { Io, Services } from "../io.ts";
 import { run } from "../run.ts";
 import { type FakeModel, fakeModel, fakeTokenizer } from "./fake-model.ts";
@@ -21,17 +22,26 @@ export interface TokOptions {
 	readonly abortAfter?: number;
 	readonly tty?: { readonly columns: number; readonly rows: number };
 	readonly env?: Readonly<Record<string, string>>;
-	/** Defaults to ones that lend a fake model. */
+	/** Abort when standard error has said this. */
+	readonly abortAt?: RegExp;
+	/** Whether standard error is a terminal, of 80 columns. Defaults to false. */
+	readonly progress?: boolean;
+	/** What the services lend. Defaults to a fake model. */
+	readonly lend?: Model;
+	/** Defaults to ones that lend a model. */
 	readonly services?: Services;
 }
 
 export async function tok(argv: readonly string[], options: TokOptions = {}): Promise<Outcome> {
 	const controller = new AbortController();
+	const interrupt = (): void => controller.abort(new DOMException("Interrupted", "AbortError"));
 	let writes = 0;
 	const stdout = capture(options.tty, () => {
-		if (++writes === options.abortAfter) controller.abort(new DOMException("Interrupted", "AbortError"));
+		if (++writes === options.abortAfter) interrupt();
 	});
-	const stderr = capture(undefined);
+	const stderr = capture(options.progress ? { columns: 80, rows: 24 } : undefined, () => {
+		if (options.abortAt?.test(stderr.text())) interrupt();
+	});
 	const model = fakeModel();
 	const loaded: string[] = [];
 	const prepared: boolean[] = [];
@@ -43,11 +53,11 @@ export async function tok(argv: readonly string[], options: TokOptions = {}): Pr
 		signal: controller.signal,
 		intercept: () => () => undefined,
 	};
-	const code = await run(argv, io, options.services ?? fakeServices(model, loaded, prepared));
+	const code = await run(argv, io, options.services ?? fakeServices(options.lend ?? model, loaded, prepared));
 	return { code, stdout: stdout.text(), stderr: stderr.text(), model, loaded, prepared };
 }
 
-function fakeServices(model: FakeModel, loaded: string[], prepared: boolean[]): Services {
+function fakeServices(model: Model, loaded: string[], prepared: boolean[]): Services {
 	return {
 		resolveModel: async (name) => ({ name, path: import.meta.filename, format: "gguf" }),
 		// Nothing of a runtime is used by the fake model.

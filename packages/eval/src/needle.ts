@@ -1,0 +1,89 @@
+/**
+ * A fact planted in filler text, and asked for after a gap ("needle in a haystack", as in Mohtashami and Jaggi's
+ * passkey retrieval, arXiv 2305.16300): what is left of it once the window has moved past?
+ *
+ * Samples are streams of their own, which differ in code and in filler. A stream is read once for all gaps: a shorter
+ * gap's question is asked of a fork, which leaves the stream as it was.
+ */
+import type { Model, Session } from "@tok/lm";
+import type { Answer, EvaluationOptions, Score } from "./evaluation.ts";
+import { type NeedlePlan, type NeedleSample, planNeedles } from "./needle-plan.ts";
+import { grade, Reader } from "./reader.ts";
+import { meanDistance, scoreAnswers } from "./score.ts";
+
+export interface NeedleOptions extends EvaluationOptions<readonly NeedleResult[]> {
+	/** The text between fact and question, or its ids. Samples read from different places of it. */
+	readonly filler: string | ArrayLike<number>;
+	/** Tokens of filler between the end of the (last) planted sentence and the question, exactly. Each ≥ 0. */
+	readonly gaps: readonly number[];
+	/** Streams, 1 to 4,096. Defaults to 16. */
+	readonly samples?: number;
+	/** Facts planted in a stream, 64 tokens of filler apart, one of which is asked for; 1 to 8. Defaults to 1. */
+	readonly facts?: number;
+	/** Asks in other words than the planted sentence has. Defaults to false. */
+	readonly paraphrase?: boolean;
+}
+
+export interface NeedleResult extends Score {
+	/** Tokens of filler. */
+	readonly gap: number;
+	/** Mean number of tokens from the code to where the answer begins; null without answers. */
+	readonly distance: number | null;
+	readonly answers: readonly Answer[];
+}
+
+/** One result per gap, in ascending order. */
+export async function needle(model: Model, options: NeedleOptions): Promise<readonly NeedleResult[]> {
+	const plan = planNeedles(model.tokenizer, options);
+	const answers = plan.gaps.map((): Answer[] => []);
+	const results = (): readonly NeedleResult[] =>
+		plan.gaps.map((gap, index) => summarise(gap, answers[index] ?? []));
+	const reader = new Reader(options, plan.tokens, results());
+	const { policy, positions, chunk } = options;
+	for (const sample of plan.samples) {
+		const session = model.createSession({ policy, ...(positions && { positions }), ...(chunk && { chunk }) });
+		try {
+			await readSample(model, reader, session, plan, sample, (index, answer) => {
+				answers[index]?.push(answer);
+				reader.results = results();
+			});
+		} finally {
+			session.dispose();
+		}
+	}
+	return results();
+}
+
+async function readSample(
+	{ tokenizer }: Model,
+	reader: Reader<readonly NeedleResult[]>,
+	session: Session,
+	{ gaps, filler }: NeedlePlan,
+	{ opening, gapStart, question, distance }: NeedleSample,
+	onAnswer: (gapIndex: number, answer: Answer) => void,
+): Promise<void> {
+	await reader.read(session, opening);
+	let read = 0;
+	for (const [index, gap] of gaps.entries()) {
+		await reader.read(
+			session,
+			Array.from({ length: gap - read }, (_, place) => filler[gapStart + read + place] as number),
+		);
+		read = gap;
+		// After the last question nothing is read, so the stream need not be spared.
+		const asked = index === gaps.length - 1 ? session : session.fork();
+		try {
+			const got = await reader.ask(asked, question);
+			onAnswer(
+				index,
+				grade(question.after, got, (ids) => tokenizer.decode(ids), gap + distance),
+			);
+		} finally {
+			asked.dispose();
+		}
+	}
+}
+
+function summarise(gap: number, answers: readonly Answer[]): NeedleResult {
+	return { gap, ...scoreAnswers(answers), distance: meanDistance(answers), answers: [...answers] };
+}
