@@ -5,7 +5,10 @@ import * as evaluations from "./index.ts";
 test("the exported names", () => {
 	expect(Object.keys(evaluations).sort()).toMatchInlineSnapshot(`
 		[
+		  "blockInterval",
+		  "comparePerplexity",
 		  "needle",
+		  "streamEval",
 		  "wilsonInterval",
 		]
 	`);

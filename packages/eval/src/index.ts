@@ -1,3 +1,10 @@
+export { type BlockBootstrapOptions, blockInterval } from "./block-bootstrap.ts";
+export {
+	type ComparePerplexityOptions,
+	comparePerplexity,
+	type PerplexityDifference,
+	type PerplexityResult,
+} from "./compare-perplexity.ts";
 export type {
 	Answer,
 	EvaluationOptions,
@@ -8,3 +15,4 @@ export type {
 } from "./evaluation.ts";
 export { type NeedleOptions, type NeedleResult, needle } from "./needle.ts";
 export { wilsonInterval } from "./score.ts";
+export { type StreamEvalOptions, type StreamEvalResult, streamEval } from "./stream-eval.ts";

@@ -13,7 +13,7 @@ import { type Cut, encode, encodeCut, startOfText } from "./question.ts";
 import { Random } from "./random.ts";
 
 /** Tokens of filler before each fact. */
-export const LEAD = 64;
+const LEAD = 64;
 
 /** So that codes, of which there are 90,000, can all be different. */
 const mostSamples = 4096;

@@ -4,13 +4,13 @@ import type { Answer, RunOptions } from "./evaluation.ts";
 import type { Cut } from "./question.ts";
 
 export class Reader<Results> {
-	readonly #options: Pick<RunOptions<Results>, "signal" | "onProgress">;
+	readonly #options: Pick<RunOptions<Results>, "signal" | "onProgress" | "chunk">;
 	readonly #totalTokens: number;
 	#results: Results;
 	#tokens = 0;
 
 	constructor(
-		options: Pick<RunOptions<Results>, "signal" | "onProgress">,
+		options: Pick<RunOptions<Results>, "signal" | "onProgress" | "chunk">,
 		totalTokens: number,
 		results: Results,
 	) {
@@ -26,9 +26,15 @@ export class Reader<Results> {
 	}
 
 	async read(session: Session, ids: readonly number[]): Promise<void> {
-		const { signal } = this.#options;
-		await session.append(ids, { signal, onProgress: (read) => this.#report(read) });
-		this.#tokens += ids.length;
+		const { signal, chunk = 128 } = this.#options;
+		// A session copies what it has still to read after every chunk, so a long text is given in pieces. Whole chunks:
+		// they are cut as in one piece.
+		const most = 32 * chunk;
+		for (let from = 0; from < ids.length; from += most) {
+			const piece = ids.slice(from, from + most);
+			await session.append(piece, { signal, onProgress: (read) => this.#report(read) });
+			this.#tokens += piece.length;
+		}
 	}
 
 	/** The likeliest tokens after the question, as many as the answer has or until the model ends its text. */
