@@ -47,24 +47,40 @@ export function formatShare(share: number): string {
 	return `${Math.round(100 * share)} %`;
 }
 
-/** Columns under their heads, numbers to the right; the first to the left where it is text. */
-export function formatColumns(
+/** Columns under their heads, numbers to the right. */
+export function formatColumns(head: readonly string[], rows: readonly (readonly string[])[]): string {
+	const widths = widthsOf([head, ...rows]);
+	return [head, ...rows].map((cells) => `${joinCells(cells, widths)}\n`).join("");
+}
+
+/** The same with names in front, to the left. One that would make its line too long has a line of its own. */
+export function formatNamedColumns(
 	head: readonly string[],
 	rows: readonly (readonly string[])[],
-	{ firstLeft = false }: { readonly firstLeft?: boolean } = {},
+	width = 80,
 ): string {
-	const widths = head.map((title, column) =>
-		Math.max(title.length, ...rows.map((row) => (row[column] ?? "").length)),
+	const all = [head, ...rows];
+	const widths = widthsOf(all.map(([, ...cells]) => cells));
+	const others = widths.reduce((sum, column) => sum + column + gap.length, 0);
+	const most = Math.max(
+		...all.map(([name = ""]) => name.length).filter((length) => length + others <= width),
+		(head[0] ?? "").length,
 	);
-	return [head, ...rows]
-		.map((cells) =>
-			cells
-				.map((cell, column) =>
-					firstLeft && column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
-				)
-				.join("   ")
-				.trimEnd(),
-		)
-		.map((line) => `${line}\n`)
+	return all
+		.map(([name = "", ...cells]) => {
+			const row = `${gap}${joinCells(cells, widths)}\n`;
+			return name.length > most ? `${name}\n${" ".repeat(most)}${row}` : name.padEnd(most) + row;
+		})
 		.join("");
+}
+
+const gap = "  ";
+
+function widthsOf(rows: readonly (readonly string[])[]): number[] {
+	const [head = []] = rows;
+	return head.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
+}
+
+function joinCells(cells: readonly string[], widths: readonly number[]): string {
+	return cells.map((cell, column) => cell.padStart(widths[column] ?? 0)).join(gap);
 }

@@ -1,5 +1,5 @@
 /** `tok eval` on a model that copies what it can look back on, so that the right counts are known. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -65,9 +65,9 @@ describe("needle", () => {
 		expect(stdout).toMatchInlineSnapshot(`
 			"rolling:252, exact: one fact
 
-			gap   tokens back    exact   share   95 % interval   tokens right
-			 60           131   3 of 3   100 %     44 to 100 %          100 %
-			900           971   0 of 3     0 %       0 to 56 %            0 %
+			gap  tokens back   exact  share  95 % interval  tokens right
+			 60          131  3 of 3  100 %    44 to 100 %         100 %
+			900          971  0 of 3    0 %      0 to 56 %           0 %
 			"
 		`);
 	});
@@ -96,8 +96,175 @@ describe("needle", () => {
 	});
 });
 
+describe("streameval", () => {
+	const argv = (...more: string[]) => ["streameval", "--distances", "1,5,40", "--queries", "3", ...more];
+
+	test("--json: counts by distance, in lines and in tokens", async () => {
+		const { code, stdout, stderr } = await evaluate(
+			argv("--policy", "rolling:900", "--every", "5", "--json"),
+		);
+		expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+		const result = JSON.parse(stdout);
+		expect(result).toMatchObject({
+			model: "recalling",
+			policy: "rolling:900",
+			every: 5,
+			seed: 1,
+			complete: true,
+			distances: [
+				{ lines: 1, exact: 3, samples: 3, tokenAccuracy: 1 },
+				{ lines: 5, exact: 3, samples: 3 },
+				{ lines: 40, exact: 0, samples: 3 },
+			],
+		});
+		expect(result.distances[2].distance).toBeGreaterThan(40 * 60);
+	});
+
+	test("for people: a row a distance", async () => {
+		const { stdout } = await evaluate(argv("--policy", "rolling:900"));
+		expect(stdout).toMatchInlineSnapshot(`
+			"rolling:900, exact: a question every 10 lines
+
+			lines back  tokens back   exact  share  95 % interval  tokens right
+			         1           75  3 of 3  100 %    44 to 100 %         100 %
+			         5          376  3 of 3  100 %    44 to 100 %         100 %
+			        40        2,993  0 of 3    0 %      0 to 56 %           7 %
+			"
+		`);
+	});
+
+	test("Ctrl-C: the table of what was done", async () => {
+		const stop = { progress: true, abortAt: /2 of 3 queries/ };
+		const { code, stdout, stderr } = await evaluate(argv("--policy", "rolling:900"), stop);
+		expect(code).toBe(130);
+		expect(stderr).toContain("Stopped: 2 of 3 queries done.\n");
+		expect(stdout).toContain("2 of 2");
+	});
+
+	test("--plot draws a point and a whisker for each distance", async () => {
+		const plot = file("recall.svg");
+		const { code } = await evaluate(argv("--policy", "rolling:900", "--plot", plot));
+		expect(code).toBe(0);
+		const svg = readFileSync(plot, "utf8");
+		expect(svg).toMatch(/^<svg .*<\/svg>\n$/s);
+		for (const text of [
+			"What a stream of lines leaves behind",
+			"rolling:900; recalling",
+			"100 %",
+			"tokens back",
+		])
+			expect(svg).toContain(text);
+	});
+});
+
+describe("perplexity and compare", () => {
+	const policies = ["--policy", "dense", "--policy", "rolling:252", "--policy", "rolling:8"];
+	const argv = (command: string, ...more: string[]) => [command, "--text-file", file("book.txt"), ...more];
+
+	test("perplexity --json: one policy with its interval", async () => {
+		const { code, stdout, stderr } = await evaluate(argv("perplexity", "--policy", "dense", "--json"));
+		expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+		const result = JSON.parse(stdout);
+		// The start of text and 3,000 bytes.
+		expect(result).toMatchObject({ policy: "dense", scored: 3000, blocks: 12, block: 256, difference: null });
+		expect(result.interval.low).toBeLessThan(result.perplexity);
+		expect(result.interval.high).toBeGreaterThan(result.perplexity);
+	});
+
+	test("compare --json: differences from the first policy, in nats", async () => {
+		const { stdout } = await evaluate(argv("compare", ...policies, "--tokens", "513", "--json"));
+		const { policies: results } = JSON.parse(stdout);
+		expect(results).toMatchObject([
+			{ policy: "dense", scored: 512, blocks: 2, difference: null },
+			{ policy: "rolling:252", difference: { nll: 0, interval: { low: 0, high: 0 } } },
+			{ policy: "rolling:8", difference: { nll: 0.5, interval: { low: 0.5, high: 0.5 } } },
+		]);
+	});
+
+	test("for people: a row a policy", async () => {
+		const { stdout } = await evaluate(argv("compare", ...policies));
+		expect(stdout).toMatchInlineSnapshot(`
+			"3,000 tokens in blocks of 256, exact
+
+			policy       perplexity  95 % interval  nats more       95 % interval
+			dense              1.82   1.82 to 1.82
+			rolling:252        1.82   1.82 to 1.82     0.0000    0.0000 to 0.0000
+			rolling:8          3.00   2.99 to 3.00    +0.5000  +0.5000 to +0.5000
+			"
+		`);
+		const { stdout: alone } = await evaluate(argv("perplexity", "--tokens", "200"));
+		expect(alone).toMatchInlineSnapshot(`
+			"199 tokens in blocks of 256, exact
+
+			policy               perplexity   95 % interval
+			sink:4,rolling:1020        1.82  one block only
+			"
+		`);
+	});
+
+	test("Ctrl-C: the policies that were done", async () => {
+		const stop = { progress: true, abortAt: /2 of 3 policies/ };
+		const { code, stdout, stderr } = await evaluate(argv("compare", ...policies, "--json"), stop);
+		expect(code).toBe(130);
+		expect(stderr).toContain("Stopped: 2 of 3 policies done.\n");
+		expect(JSON.parse(stdout).policies).toHaveLength(2);
+	});
+
+	test("--plot draws a bar for each policy", async () => {
+		const plot = file("bars.svg");
+		await evaluate(argv("compare", ...policies, "--plot", plot));
+		const svg = readFileSync(plot, "utf8");
+		for (const text of ["Perplexity under each policy", "dense", "rolling:252", "rolling:8"])
+			expect(svg).toContain(text);
+	});
+});
+
 test.each<[string, string[], string]>([
-	["an unknown evaluation", ["nedle"], 'expected a command (needle), got "nedle". See tok eval --help.'],
+	[
+		"an unknown evaluation",
+		["nedle"],
+		'expected a command (needle, streameval, perplexity, compare), got "nedle". See tok eval --help.',
+	],
+	["no distance", ["streameval", "--distances", "0"], "--distances: expected integers from 1 to 102400"],
+	["no queries", ["streameval", "--queries", "0"], "--queries: expected an integer from 1"],
+	["half a seed", ["streameval", "--seed", "0.5"], "--seed: expected an integer from 0 to 4294967295"],
+	[
+		"another kind of chart",
+		["streameval", "--plot", "a.png"],
+		'expected a file name that ends in .svg, got "a.png"',
+	],
+	[
+		"no folder for a chart",
+		["streameval", "--plot", "/no/such/a.svg"],
+		"there is no such folder. Make it first.",
+	],
+	["nothing to score", ["perplexity"], "expected either --text-file or --ids-file, got neither"],
+	[
+		"one policy to compare",
+		["compare", "--text-file", "book.txt", "--policy", "dense"],
+		"expected two policies or more",
+	],
+	["no policy to compare", ["compare", "--text-file", "book.txt"], "--policy is missing"],
+	[
+		"a policy twice",
+		["compare", "--text-file", "book.txt", "--policy", "rolling:8", "--policy", "rolling:8"],
+		"--policy: expected each policy once, got rolling:8 twice",
+	],
+	[
+		"two policies to score",
+		["perplexity", "--policy", "dense", "--policy", "dense"],
+		"--policy is given twice",
+	],
+	[
+		"an empty block",
+		["perplexity", "--text-file", "book.txt", "--block", "0"],
+		"--block: expected an integer ≥ 1",
+	],
+	[
+		"more tokens than there are",
+		["perplexity", "--text-file", "short.txt", "--tokens", "100"],
+		"--tokens: expected at most the 10 tokens of the input, got 100",
+	],
 	["no text", ["needle"], "--text-file is missing"],
 	[
 		"half a gap",
@@ -146,7 +313,7 @@ describe("help", () => {
 			expect((await tok(argv)).stdout).toBe(stdout);
 	});
 
-	test.each(["needle"])("%s --help has examples", async (name) => {
+	test.each(["needle", "streameval", "perplexity", "compare"])("%s --help has examples", async (name) => {
 		const { code, stdout, loaded } = await evaluate([name, "--help"]);
 		expect({ code, loaded }).toEqual({ code: 0, loaded: [] });
 		expect(stdout).toContain("EXAMPLES");

@@ -8,6 +8,7 @@ import { readText } from "../../read-input.ts";
 import { defined, jsonFlag, modelFlag, readPolicy, readRunFlags, runFlags } from "../../shared-flags.ts";
 import { formatColumns, formatCount } from "../../terminal/format.ts";
 import { policyFlag, seedFlag } from "./evaluation-flags.ts";
+import { plotFlag, readPlotFlag } from "./plot-flag.ts";
 import { type Outcome, runEvaluation } from "./run-evaluation.ts";
 import { scoreCells, scoreHead } from "./score-columns.ts";
 
@@ -41,6 +42,7 @@ export const needle: Command = {
 		},
 		paraphrase: { type: "boolean", description: "Ask in other words than those of the planted sentence" },
 		...runFlags,
+		...plotFlag,
 		...jsonFlag,
 	},
 	examples: [
@@ -66,6 +68,7 @@ export const needle: Command = {
 		const seed = flags.integer("seed", 0, 2 ** 32 - 1) ?? 1;
 		const facts = flags.integer("facts", 1, 8) ?? 1;
 		const paraphrase = flags.has("paraphrase");
+		const writePlot = await readPlotFlag(flags);
 		const filler = await readText("--text-file", flags.text("text-file") ?? "-", io);
 		if (filler.trim() === "") fail("--text-file: expected a text, got an empty one.");
 		await runEvaluation<readonly NeedleResult[]>(
@@ -87,6 +90,16 @@ export const needle: Command = {
 					seed,
 					complete: outcome.complete,
 				};
+				await writePlot?.((charts) =>
+					charts.drawRecall({
+						title: `A code that was said a while ago${paraphrase ? ", asked for in other words" : ""}`,
+						subtitle: `${about.policy}; ${about.model}, ${about.precision}; ${samples} streams, 95 % intervals.`,
+						distance: "tokens back (log scale)",
+						points: outcome.results
+							.filter((result) => result.samples > 0)
+							.map((result) => ({ ...result, distance: result.distance ?? 0 })),
+					}),
+				);
 				if (flags.has("json")) return writeJson(io.stdout, { ...about, ...jsonOf(outcome, gaps.length) });
 				const kind = facts === 1 ? "one fact" : `one of ${facts} facts`;
 				await write(

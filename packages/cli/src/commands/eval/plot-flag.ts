@@ -1,0 +1,36 @@
+/** --plot: a chart of the results, as an SVG file. */
+import { stat, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { ArgsDef } from "citty";
+import { fail } from "../../errors.ts";
+import type { Flags } from "../../flags.ts";
+
+type Charts = typeof import("../../charts/charts.ts");
+
+export const plotFlag: ArgsDef = {
+	plot: { type: "string", valueHint: "file", description: "Draw the results as an SVG file" },
+};
+
+/**
+ * What writes the chart; undefined without the flag. Checks the name and the folder at once, and not after an hour of
+ * measuring. The library that draws is loaded when there is something to draw.
+ */
+export async function readPlotFlag(
+	flags: Flags,
+): Promise<((draw: (charts: Charts) => string) => Promise<void>) | undefined> {
+	const path = flags.text("plot");
+	if (path === undefined) return undefined;
+	if (!/\.svg$/i.test(path)) fail(`--plot: expected a file name that ends in .svg, got "${path}".`);
+	const folder = dirname(path);
+	const found = await stat(folder).catch(() => undefined);
+	if (!found?.isDirectory())
+		fail(`--plot: cannot write to ${folder}: there is no such folder. Make it first.`);
+	return async (draw) => {
+		const svg = draw(await import("../../charts/charts.ts"));
+		try {
+			await writeFile(path, svg);
+		} catch (error) {
+			fail(`--plot: cannot write ${path}: ${(error as NodeJS.ErrnoException).code}.`, { cause: error });
+		}
+	};
+}
