@@ -1,4 +1,7 @@
-/** The examples that open the repository's README and @tok/lm's: they compile as they stand, and do what they say. */
+/**
+ * The examples that open the READMEs of the repository, @tok/lm and @tok/eval compile as they stand, and the first two do
+ * what they say; @tok/eval runs its own.
+ */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,6 +26,7 @@ const tour = exampleOf("packages/lm/README.md");
 test.for([
 	["README.md", opening],
 	["packages/lm/README.md", tour],
+	["packages/eval/README.md", exampleOf("packages/eval/README.md")],
 ] as const)("the example of %s compiles under the repository's own options", ([, example]) => {
 	const configPath = fileURLToPath(new URL("tsconfig.test.json", root));
 	const { options } = ts.parseJsonConfigFileContent(

@@ -1,6 +1,6 @@
 /**
  * A stream of lines, each with a value, and every ten lines a question about the one that is k lines back, for several
- * k (StreamEval: Xiao et al., arXiv 2309.17453, section 4.4 and table 7).
+ * k (after StreamEval: Xiao et al., arXiv 2309.17453, table 7).
  *
  * There the questions stand in the stream. Here each is asked of a fork: so all distances share one stream that no
  * question has changed, they are asked about at the same places, and one more distance costs a question, not a stream.

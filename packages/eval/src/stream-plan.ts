@@ -4,8 +4,8 @@
  *
  *   line quiet lantern: The registered content of line quiet lantern is <48213>
  *
- * The form is that of StreamingLLM's StreamEval (arXiv 2309.17453, figure 8), whose code was never released; of the ones
- * that were tried it is the one that a model of 135M parameters answers best.
+ * After StreamEval (Xiao et al., arXiv 2309.17453), whose code was never released. Of the forms that were tried, this is
+ * the one that a model of 135M parameters answers best: it says the name twice, and closes the code in brackets.
  */
 import type { Tokenizer } from "@tok/lm";
 import { integer, integers } from "./errors.ts";
