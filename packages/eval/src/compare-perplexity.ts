@@ -8,6 +8,7 @@ import type { Model } from "@tok/lm";
 import { type BlockBootstrapOptions, blockInterval } from "./block-bootstrap.ts";
 import { fail, integer } from "./errors.ts";
 import type { Interval, RunOptions } from "./evaluation.ts";
+import { readingOptions } from "./reader.ts";
 
 export interface ComparePerplexityOptions
 	extends RunOptions<readonly PerplexityResult[]>,
@@ -47,7 +48,7 @@ export async function comparePerplexity(
 	model: Model,
 	options: ComparePerplexityOptions,
 ): Promise<readonly PerplexityResult[]> {
-	const { policies, ids, from = 1, positions, chunk, signal, onProgress } = options;
+	const { policies, ids, from = 1, signal, onProgress } = options;
 	if (policies.length === 0) fail("policies: expected at least one, got none.");
 	if (ids.length < 2) fail(`ids: expected at least 2 tokens, got ${ids.length}. Give a longer text.`);
 	integer("from", from, 1, Math.max(1, ids.length - 1), `There are ${ids.length} tokens.`);
@@ -65,8 +66,7 @@ export async function comparePerplexity(
 			from,
 			signal,
 			onProgress: report,
-			...(positions && { positions }),
-			...(chunk && { chunk }),
+			...readingOptions(options),
 		});
 		results.push(summarise(formatPolicy(policy), nll, baseline, options));
 		baseline ??= nll;

@@ -54,6 +54,13 @@ export interface Score {
 	readonly interval: Interval;
 }
 
+/** A score with what it was counted from. */
+export interface Recall extends Score {
+	/** Mean number of tokens from the code to where the answer begins; null without answers, as JSON has no NaN. */
+	readonly distance: number | null;
+	readonly answers: readonly Answer[];
+}
+
 export interface Interval {
 	readonly low: number;
 	readonly high: number;

@@ -10,6 +10,7 @@ export type {
 	EvaluationOptions,
 	EvaluationProgress,
 	Interval,
+	Recall,
 	RunOptions,
 	Score,
 } from "./evaluation.ts";

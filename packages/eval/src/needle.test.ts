@@ -101,6 +101,14 @@ describe("the streams", () => {
 		expect(texts[0]?.text.match(/Question/g)).toHaveLength(1);
 	});
 
+	test("are the same in however many pieces they are read, and progress comes with each", async () => {
+		const seen: number[] = [];
+		const pieces = await read({ chunk: 1, samples: 1, onProgress: ({ tokens }) => seen.push(tokens) });
+		expect(pieces.texts).toEqual((await read({ samples: 1 })).texts);
+		// Of 32 chunks each: 1 + 64 + 28 tokens before the gap, 100 in it.
+		expect(seen.slice(0, 7)).toEqual([32, 64, 93, 125, 157, 189, 193]);
+	});
+
 	test("are the same whether the filler comes as text or as ids", async () => {
 		const { tokenizer } = recallingModel();
 		const ids = Int32Array.from(tokenizer.encode(filler, { addSpecialTokens: false }));

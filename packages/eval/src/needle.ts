@@ -6,10 +6,10 @@
  * gap's question is asked of a fork, which leaves the stream as it was.
  */
 import type { Model, Session } from "@tok/lm";
-import type { Answer, EvaluationOptions, Score } from "./evaluation.ts";
+import type { EvaluationOptions, Recall } from "./evaluation.ts";
 import { type NeedlePlan, type NeedleSample, planNeedles } from "./needle-plan.ts";
-import { grade, Reader } from "./reader.ts";
-import { meanDistance, scoreAnswers } from "./score.ts";
+import { grade, Reader, readingOptions } from "./reader.ts";
+import { scoreAnswers } from "./score.ts";
 
 export interface NeedleOptions extends EvaluationOptions<readonly NeedleResult[]> {
 	/** The text between fact and question, or its ids. Samples read from different places of it. */
@@ -24,43 +24,33 @@ export interface NeedleOptions extends EvaluationOptions<readonly NeedleResult[]
 	readonly paraphrase?: boolean;
 }
 
-export interface NeedleResult extends Score {
+export interface NeedleResult extends Recall {
 	/** Tokens of filler. */
 	readonly gap: number;
-	/** Mean number of tokens from the code to where the answer begins; null without answers. */
-	readonly distance: number | null;
-	readonly answers: readonly Answer[];
 }
 
 /** One result per gap, in ascending order. */
 export async function needle(model: Model, options: NeedleOptions): Promise<readonly NeedleResult[]> {
 	const plan = planNeedles(model.tokenizer, options);
-	const answers = plan.gaps.map((): Answer[] => []);
-	const results = (): readonly NeedleResult[] =>
-		plan.gaps.map((gap, index) => summarise(gap, answers[index] ?? []));
-	const reader = new Reader(options, plan.tokens, results());
-	const { policy, positions, chunk } = options;
+	const none = plan.gaps.map((gap): NeedleResult => ({ gap, ...scoreAnswers([]) }));
+	const reader = new Reader(options, plan.tokens, none);
 	for (const sample of plan.samples) {
-		const session = model.createSession({ policy, ...(positions && { positions }), ...(chunk && { chunk }) });
+		const session = model.createSession({ policy: options.policy, ...readingOptions(options) });
 		try {
-			await readSample(model, reader, session, plan, sample, (index, answer) => {
-				answers[index]?.push(answer);
-				reader.results = results();
-			});
+			await readSample(model, reader, session, plan, sample);
 		} finally {
 			session.dispose();
 		}
 	}
-	return results();
+	return reader.results;
 }
 
 async function readSample(
 	{ tokenizer }: Model,
-	reader: Reader<readonly NeedleResult[]>,
+	reader: Reader<NeedleResult>,
 	session: Session,
 	{ gaps, filler }: NeedlePlan,
 	{ opening, gapStart, question, distance }: NeedleSample,
-	onAnswer: (gapIndex: number, answer: Answer) => void,
 ): Promise<void> {
 	await reader.read(session, opening);
 	let read = 0;
@@ -74,7 +64,7 @@ async function readSample(
 		const asked = index === gaps.length - 1 ? session : session.fork();
 		try {
 			const got = await reader.ask(asked, question);
-			onAnswer(
+			reader.add(
 				index,
 				grade(question.after, got, (ids) => tokenizer.decode(ids), gap + distance),
 			);
@@ -82,8 +72,4 @@ async function readSample(
 			asked.dispose();
 		}
 	}
-}
-
-function summarise(gap: number, answers: readonly Answer[]): NeedleResult {
-	return { gap, ...scoreAnswers(answers), distance: meanDistance(answers), answers: [...answers] };
 }

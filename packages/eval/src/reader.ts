@@ -1,27 +1,33 @@
-/** Feeds sessions, asks them, and keeps count of the tokens for whoever watches. */
+/** Feeds sessions, asks them, and keeps the results, for whoever watches too. */
 import type { Session } from "@tok/lm";
-import type { Answer, RunOptions } from "./evaluation.ts";
+import type { Answer, Recall, RunOptions } from "./evaluation.ts";
 import type { Cut } from "./question.ts";
+import { scoreAnswers } from "./score.ts";
 
-export class Reader<Results> {
-	readonly #options: Pick<RunOptions<Results>, "signal" | "onProgress" | "chunk">;
+type Watched<Result> = Pick<RunOptions<readonly Result[]>, "signal" | "onProgress" | "chunk">;
+
+export class Reader<Result extends Recall> {
+	readonly #options: Watched<Result>;
 	readonly #totalTokens: number;
-	#results: Results;
+	#results: readonly Result[];
 	#tokens = 0;
 
-	constructor(
-		options: Pick<RunOptions<Results>, "signal" | "onProgress" | "chunk">,
-		totalTokens: number,
-		results: Results,
-	) {
+	/** @param results Without answers, in the order of their indices in `add`. */
+	constructor(options: Watched<Result>, totalTokens: number, results: readonly Result[]) {
 		this.#options = options;
 		this.#totalTokens = totalTokens;
 		this.#results = results;
 	}
 
-	/** What is done so far, for the next reports. */
-	set results(results: Results) {
-		this.#results = results;
+	get results(): readonly Result[] {
+		return this.#results;
+	}
+
+	/** Adds an answer to one of the results. */
+	add(index: number, answer: Answer): void {
+		this.#results = this.#results.map((result, place) =>
+			place === index ? { ...result, ...scoreAnswers([...result.answers, answer]) } : result,
+		);
 		this.#report(0);
 	}
 
@@ -61,6 +67,14 @@ export class Reader<Results> {
 			results: this.#results,
 		});
 	}
+}
+
+/** The options that sessions and likelihoods share, absent where they are to have their defaults. */
+export function readingOptions({
+	positions,
+	chunk,
+}: Pick<RunOptions<unknown>, "positions" | "chunk">): Pick<RunOptions<unknown>, "positions" | "chunk"> {
+	return { ...(positions !== undefined && { positions }), ...(chunk !== undefined && { chunk }) };
 }
 
 /** Compares an answer with the expected one, token by token. */

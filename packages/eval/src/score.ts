@@ -1,5 +1,5 @@
 /** Answers counted, with an interval for the share of exact ones. */
-import type { Answer, Interval, Score } from "./evaluation.ts";
+import type { Answer, Interval, Recall } from "./evaluation.ts";
 
 /** The 97.5 % quantile of the normal distribution. */
 const z = 1.959963984540054;
@@ -22,7 +22,7 @@ export function wilsonInterval(successes: number, trials: number): Interval {
 	};
 }
 
-export function scoreAnswers(answers: readonly Answer[]): Score {
+export function scoreAnswers(answers: readonly Answer[]): Recall {
 	const exact = answers.filter((answer) => answer.exact).length;
 	const tokens = sum(answers, (answer) => answer.tokens);
 	return {
@@ -30,12 +30,9 @@ export function scoreAnswers(answers: readonly Answer[]): Score {
 		samples: answers.length,
 		tokenAccuracy: tokens === 0 ? 0 : sum(answers, (answer) => answer.tokensRight) / tokens,
 		interval: wilsonInterval(exact, answers.length),
+		distance: answers.length === 0 ? null : sum(answers, (answer) => answer.distance) / answers.length,
+		answers,
 	};
-}
-
-/** Mean of the answers' distances in tokens; null without answers, as JSON has no NaN. */
-export function meanDistance(answers: readonly Answer[]): number | null {
-	return answers.length === 0 ? null : sum(answers, (answer) => answer.distance) / answers.length;
 }
 
 function sum<T>(values: readonly T[], of: (value: T) => number): number {

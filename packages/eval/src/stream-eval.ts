@@ -4,12 +4,12 @@
  *
  * There the questions stand in the stream. Here each is asked of a fork: so all distances share one stream that no
  * question has changed, they are asked about at the same places, and one more distance costs a question, not a stream.
- * Questions begin when the furthest line is in the stream, so that a cache of bounded size is full for all of them.
+ * Questions begin when the furthest line is in the stream.
  */
 import type { Model, Session } from "@tok/lm";
-import type { Answer, EvaluationOptions, Score } from "./evaluation.ts";
-import { grade, Reader } from "./reader.ts";
-import { meanDistance, scoreAnswers } from "./score.ts";
+import type { Answer, EvaluationOptions, Recall } from "./evaluation.ts";
+import { grade, Reader, readingOptions } from "./reader.ts";
+import { scoreAnswers } from "./score.ts";
 import { planStream, type StreamLine } from "./stream-plan.ts";
 
 export interface StreamEvalOptions extends EvaluationOptions<readonly StreamEvalResult[]> {
@@ -21,12 +21,9 @@ export interface StreamEvalOptions extends EvaluationOptions<readonly StreamEval
 	readonly every?: number;
 }
 
-export interface StreamEvalResult extends Score {
+export interface StreamEvalResult extends Recall {
 	/** Lines back. */
 	readonly lines: number;
-	/** Mean number of tokens from the code to where the answer begins; null without answers. */
-	readonly distance: number | null;
-	readonly answers: readonly Answer[];
 }
 
 /** One result per distance, in ascending order. */
@@ -35,12 +32,9 @@ export async function streamEval(
 	options: StreamEvalOptions,
 ): Promise<readonly StreamEvalResult[]> {
 	const plan = planStream(model.tokenizer, options);
-	const answers = plan.distances.map((): Answer[] => []);
-	const results = (): readonly StreamEvalResult[] =>
-		plan.distances.map((lines, index) => summarise(lines, answers[index] ?? []));
-	const reader = new Reader(options, plan.tokens, results());
-	const { policy, positions, chunk } = options;
-	const session = model.createSession({ policy, ...(positions && { positions }), ...(chunk && { chunk }) });
+	const none = plan.distances.map((lines): StreamEvalResult => ({ lines, ...scoreAnswers([]) }));
+	const reader = new Reader(options, plan.tokens, none);
+	const session = model.createSession({ policy: options.policy, ...readingOptions(options) });
 	try {
 		await reader.read(session, plan.opening);
 		/** Tokens of the stream before each line. */
@@ -61,19 +55,18 @@ export async function streamEval(
 			for (const [index, distance] of plan.distances.entries()) {
 				const line = plan.lines[stop - distance] as StreamLine;
 				const tokensBack = length - (starts[stop - distance] as number) - line.codeAt;
-				answers[index]?.push(await askFork(model, reader, session, line, tokensBack));
-				reader.results = results();
+				reader.add(index, await askFork(model, reader, session, line, tokensBack));
 			}
 		}
 	} finally {
 		session.dispose();
 	}
-	return results();
+	return reader.results;
 }
 
 async function askFork(
 	{ tokenizer }: Model,
-	reader: Reader<readonly StreamEvalResult[]>,
+	reader: Reader<StreamEvalResult>,
 	session: Session,
 	{ question }: StreamLine,
 	tokensBack: number,
@@ -85,8 +78,4 @@ async function askFork(
 	} finally {
 		fork.dispose();
 	}
-}
-
-function summarise(lines: number, answers: readonly Answer[]): StreamEvalResult {
-	return { lines, ...scoreAnswers(answers), distance: meanDistance(answers), answers: [...answers] };
 }

@@ -4,14 +4,13 @@ import { formatPolicy, type Policy, parsePolicy } from "@tok/kv-cache";
 import type { ArgsDef } from "citty";
 import type { Command, Context } from "../../command.ts";
 import { fail } from "../../errors.ts";
-import { write, writeJson } from "../../io.ts";
 import { prepareTokens, tokenFlags } from "../../read-tokens.ts";
 import { defined, jsonFlag, modelFlag, policyHint, readRunFlags, runFlags } from "../../shared-flags.ts";
 import { formatCount } from "../../terminal/format.ts";
 import { policyFlag, seedFlag } from "./evaluation-flags.ts";
 import { formatComparison } from "./perplexity-columns.ts";
 import { plotFlag, readPlotFlag } from "./plot-flag.ts";
-import { runEvaluation } from "./run-evaluation.ts";
+import { runEvaluation, writeReport } from "./run-evaluation.ts";
 
 const blockFlag: ArgsDef = {
 	block: {
@@ -90,7 +89,7 @@ async function compareUnder(context: Context, policies: readonly Policy[]): Prom
 	const settings = readRunFlags(flags);
 	const block = flags.integer("block", 1) ?? 256;
 	const seed = flags.integer("seed", 0, 2 ** 32 - 1) ?? 1;
-	const writePlot = await readPlotFlag(flags);
+	const plot = await readPlotFlag(flags);
 	const readTokens = await prepareTokens(flags, io);
 	await runEvaluation<readonly PerplexityResult[]>(
 		context,
@@ -106,24 +105,23 @@ async function compareUnder(context: Context, policies: readonly Policy[]): Prom
 			const [first] = results;
 			if (first === undefined) throw new Error("internal: there is no result.");
 			const of = `${formatCount(first.scored)} tokens in blocks of ${formatCount(block)}`;
-			await writePlot?.((charts) =>
-				charts.drawPerplexities({
-					title: "Perplexity under each policy",
-					subtitle: `${of}; ${about.model}, ${about.precision}. Whiskers are 95 % intervals.`,
-					results,
-				}),
+			const json = {
+				...about,
+				...defined({ positions: settings.positions }),
+				block,
+				seed,
+				complete,
+				...(policies.length === 1 ? first : { policies: results }),
+			};
+			await writeReport(context, json, `${of}, ${about.precision}\n\n${formatComparison(results)}`, () =>
+				plot((charts) =>
+					charts.drawPerplexities({
+						title: "Perplexity under each policy",
+						subtitle: `${of}; ${about.model}, ${about.precision}. Whiskers are 95 % intervals.`,
+						results,
+					}),
+				),
 			);
-			if (flags.has("json")) {
-				return writeJson(io.stdout, {
-					...about,
-					...defined({ positions: settings.positions }),
-					block,
-					seed,
-					complete,
-					...(policies.length === 1 ? first : { policies: results }),
-				});
-			}
-			await write(io.stdout, `${of}, ${about.precision}\n\n${formatComparison(results)}`);
 		},
 	);
 }

@@ -1,5 +1,5 @@
 /** `tok eval` on a model that copies what it can look back on, so that the right counts are known. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -148,13 +148,22 @@ describe("streameval", () => {
 		const svg = readFileSync(plot, "utf8");
 		expect(svg).toMatch(/^<svg .*<\/svg>\n$/s);
 		for (const text of [
-			"What a stream of lines leaves behind",
+			"What is left of a stream of lines",
 			"rolling:900; recalling",
 			"100 %",
 			"tokens back",
 		])
 			expect(svg).toContain(text);
 	});
+});
+
+test("a chart that cannot be written costs no results", async () => {
+	mkdirSync(file("taken.svg"));
+	const argv = ["streameval", "--distances", "1", "--queries", "2", "--plot", file("taken.svg"), "--json"];
+	const { code, stdout, stderr } = await evaluate(argv);
+	expect(code).toBe(1);
+	expect(JSON.parse(stdout)).toMatchObject({ complete: true, distances: [{ exact: 2 }] });
+	expect(stderr).toMatch(/^\[tok\/cli\] --plot: cannot write .*taken.svg: EISDIR.\n$/);
 });
 
 describe("perplexity and compare", () => {

@@ -3,14 +3,12 @@ import { needle as evaluate, type NeedleResult } from "@tok/eval";
 import { formatPolicy, parsePolicy } from "@tok/kv-cache";
 import type { Command } from "../../command.ts";
 import { fail } from "../../errors.ts";
-import { write, writeJson } from "../../io.ts";
 import { readText } from "../../read-input.ts";
 import { defined, jsonFlag, modelFlag, readPolicy, readRunFlags, runFlags } from "../../shared-flags.ts";
-import { formatColumns, formatCount } from "../../terminal/format.ts";
 import { policyFlag, seedFlag } from "./evaluation-flags.ts";
 import { plotFlag, readPlotFlag } from "./plot-flag.ts";
-import { type Outcome, runEvaluation } from "./run-evaluation.ts";
-import { scoreCells, scoreHead } from "./score-columns.ts";
+import { describeRounds, formatRecall, recallChart } from "./recall-report.ts";
+import { runEvaluation, writeReport } from "./run-evaluation.ts";
 
 export const needle: Command = {
 	name: "needle",
@@ -68,7 +66,7 @@ export const needle: Command = {
 		const seed = flags.integer("seed", 0, 2 ** 32 - 1) ?? 1;
 		const facts = flags.integer("facts", 1, 8) ?? 1;
 		const paraphrase = flags.has("paraphrase");
-		const writePlot = await readPlotFlag(flags);
+		const plot = await readPlotFlag(flags);
 		const filler = await readText("--text-file", flags.text("text-file") ?? "-", io);
 		if (filler.trim() === "") fail("--text-file: expected a text, got an empty one.");
 		await runEvaluation<readonly NeedleResult[]>(
@@ -78,57 +76,39 @@ export const needle: Command = {
 				policies: [policy],
 				run: (model, options) =>
 					evaluate(model, { policy, filler, gaps, samples, seed, facts, paraphrase, ...options }),
-				describe: (results) => describeDone(results, samples),
+				describe: (results) => describeRounds(results, samples, "samples"),
 			},
-			async (outcome) => {
-				const about = {
-					...outcome.about,
-					policy: formatPolicy(policy),
+			async ({ results, complete, about }) => {
+				const text = formatPolicy(policy);
+				const kind = facts === 1 ? "one fact" : `one of ${facts} facts`;
+				const manner = paraphrase ? ", asked for in other words" : "";
+				const json = {
+					...about,
+					policy: text,
 					...defined({ positions: settings.positions }),
 					facts,
 					paraphrase,
 					seed,
-					complete: outcome.complete,
+					complete,
+					// One gap is the object itself, several are an array in it.
+					...(gaps.length === 1 ? results[0] : { gaps: results }),
 				};
-				await writePlot?.((charts) =>
-					charts.drawRecall({
-						title: `A code that was said a while ago${paraphrase ? ", asked for in other words" : ""}`,
-						subtitle: `${about.policy}; ${about.model}, ${about.precision}; ${samples} streams, 95 % intervals.`,
-						distance: "tokens back (log scale)",
-						points: outcome.results
-							.filter((result) => result.samples > 0)
-							.map((result) => ({ ...result, distance: result.distance ?? 0 })),
-					}),
-				);
-				if (flags.has("json")) return writeJson(io.stdout, { ...about, ...jsonOf(outcome, gaps.length) });
-				const kind = facts === 1 ? "one fact" : `one of ${facts} facts`;
-				await write(
-					io.stdout,
-					`${about.policy}, ${about.precision}: ${kind}${paraphrase ? ", asked for in other words" : ""}\n\n` +
-						formatColumns(
-							["gap", "tokens back", ...scoreHead],
-							outcome.results
-								.filter((result) => result.samples > 0)
-								.map((result) => [
-									formatCount(result.gap),
-									formatCount(result.distance ?? 0),
-									...scoreCells(result),
-								]),
+				await writeReport(
+					context,
+					json,
+					`${text}, ${about.precision}: ${kind}${manner}\n\n${formatRecall(results, "gap", ({ gap }) => gap)}`,
+					() =>
+						plot((charts) =>
+							charts.drawRecall(
+								recallChart(
+									results,
+									`What is left of a code in a text: ${kind}${manner}`,
+									`${text}; ${about.model}, ${about.precision}`,
+								),
+							),
 						),
 				);
 			},
 		);
 	},
 };
-
-/** One gap is the object itself, several are an array in it. */
-function jsonOf({ results }: Outcome<readonly NeedleResult[]>, gaps: number): object {
-	return gaps === 1 ? { ...results[0] } : { gaps: results };
-}
-
-function describeDone(results: readonly NeedleResult[], samples: number): string | undefined {
-	// Shorter gaps are asked about first.
-	const done = results.at(-1)?.samples ?? 0;
-	const begun = results.some((result) => result.samples > 0);
-	return begun ? `${done} of ${samples} samples` : undefined;
-}

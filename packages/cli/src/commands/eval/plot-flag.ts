@@ -11,15 +11,16 @@ export const plotFlag: ArgsDef = {
 	plot: { type: "string", valueHint: "file", description: "Draw the results as an SVG file" },
 };
 
+/** Writes what the charts draw to the file that --plot names; does nothing without the flag. */
+export type Plot = (draw: (charts: Charts) => string) => Promise<void>;
+
 /**
- * What writes the chart; undefined without the flag. Checks the name and the folder at once, and not after an hour of
- * measuring. The library that draws is loaded when there is something to draw.
+ * Checks the name and the folder at once, and not after an hour of measuring. The library that draws is loaded when there
+ * is something to draw.
  */
-export async function readPlotFlag(
-	flags: Flags,
-): Promise<((draw: (charts: Charts) => string) => Promise<void>) | undefined> {
+export async function readPlotFlag(flags: Flags): Promise<Plot> {
 	const path = flags.text("plot");
-	if (path === undefined) return undefined;
+	if (path === undefined) return async () => undefined;
 	if (!/\.svg$/i.test(path)) fail(`--plot: expected a file name that ends in .svg, got "${path}".`);
 	const folder = dirname(path);
 	const found = await stat(folder).catch(() => undefined);

@@ -4,7 +4,7 @@ import type { Policy } from "@tok/kv-cache";
 import type { Model } from "@tok/lm";
 import type { Context } from "../../command.ts";
 import { isAbort } from "../../errors.ts";
-import { write } from "../../io.ts";
+import { write, writeJson } from "../../io.ts";
 import { defined, type RunSettings } from "../../shared-flags.ts";
 import { formatCount, formatDuration } from "../../terminal/format.ts";
 import { ProgressLine } from "../../terminal/progress-line.ts";
@@ -62,6 +62,18 @@ export async function runEvaluation<Results>(
 			await report({ results: latest, complete: false, about });
 		}
 	});
+}
+
+/** One JSON object or a text, and only then the chart: what cannot be drawn is known all the same. */
+export async function writeReport(
+	{ flags, io }: Context,
+	json: object,
+	text: string,
+	drawChart: () => Promise<void>,
+): Promise<void> {
+	if (flags.has("json")) await writeJson(io.stdout, json);
+	else await write(io.stdout, text);
+	await drawChart();
 }
 
 function describeProgress(

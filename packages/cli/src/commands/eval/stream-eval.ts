@@ -2,13 +2,11 @@
 import { streamEval as evaluate, type StreamEvalResult } from "@tok/eval";
 import { formatPolicy, parsePolicy } from "@tok/kv-cache";
 import type { Command } from "../../command.ts";
-import { write, writeJson } from "../../io.ts";
 import { defined, jsonFlag, modelFlag, readPolicy, readRunFlags, runFlags } from "../../shared-flags.ts";
-import { formatColumns, formatCount } from "../../terminal/format.ts";
 import { policyFlag, seedFlag } from "./evaluation-flags.ts";
 import { plotFlag, readPlotFlag } from "./plot-flag.ts";
-import { runEvaluation } from "./run-evaluation.ts";
-import { scoreCells, scoreHead } from "./score-columns.ts";
+import { describeRounds, formatRecall, recallChart } from "./recall-report.ts";
+import { runEvaluation, writeReport } from "./run-evaluation.ts";
 
 export const streamEval: Command = {
 	name: "streameval",
@@ -39,60 +37,47 @@ export const streamEval: Command = {
 		],
 	],
 	async run(context) {
-		const { flags, io } = context;
+		const { flags } = context;
 		const settings = readRunFlags(flags);
 		const policy = readPolicy(flags) ?? parsePolicy("sink:4,rolling:1020");
 		const distances = flags.integers("distances", 1, 102_400) ?? [1, 5, 10, 20, 50, 100];
 		const queries = flags.integer("queries", 1, 100_000) ?? 20;
 		const every = flags.integer("every", 1, 100_000) ?? 10;
 		const seed = flags.integer("seed", 0, 2 ** 32 - 1) ?? 1;
-		const writePlot = await readPlotFlag(flags);
+		const plot = await readPlotFlag(flags);
 		await runEvaluation<readonly StreamEvalResult[]>(
 			context,
 			settings,
 			{
 				policies: [policy],
 				run: (model, options) => evaluate(model, { policy, distances, queries, every, seed, ...options }),
-				describe: (results) => {
-					const done = results.at(-1)?.samples ?? 0;
-					return results.some(({ samples }) => samples > 0) ? `${done} of ${queries} queries` : undefined;
-				},
+				describe: (results) => describeRounds(results, queries, "queries"),
 			},
 			async ({ results, complete, about }) => {
 				const text = formatPolicy(policy);
-				await writePlot?.((charts) =>
-					charts.drawRecall({
-						title: "What a stream of lines leaves behind",
-						subtitle: `${text}; ${about.model}, ${about.precision}; ${queries} questions a distance.`,
-						distance: "tokens back (log scale)",
-						points: results
-							.filter(({ samples }) => samples > 0)
-							.map((result) => ({ ...result, distance: result.distance ?? 0 })),
-					}),
-				);
-				if (flags.has("json")) {
-					return writeJson(io.stdout, {
-						...about,
-						policy: text,
-						...defined({ positions: settings.positions }),
-						every,
-						seed,
-						complete,
-						distances: results,
-					});
-				}
-				await write(
-					io.stdout,
+				const json = {
+					...about,
+					policy: text,
+					...defined({ positions: settings.positions }),
+					every,
+					seed,
+					complete,
+					distances: results,
+				};
+				await writeReport(
+					context,
+					json,
 					`${text}, ${about.precision}: a question every ${every} lines\n\n` +
-						formatColumns(
-							["lines back", "tokens back", ...scoreHead],
-							results
-								.filter(({ samples }) => samples > 0)
-								.map((result) => [
-									formatCount(result.lines),
-									formatCount(result.distance ?? 0),
-									...scoreCells(result),
-								]),
+						formatRecall(results, "lines back", ({ lines }) => lines),
+					() =>
+						plot((charts) =>
+							charts.drawRecall(
+								recallChart(
+									results,
+									"What is left of a stream of lines",
+									`${text}; ${about.model}, ${about.precision}`,
+								),
+							),
 						),
 				);
 			},
