@@ -457,7 +457,7 @@ describe("help", () => {
 	test("tok alone shows the commands", async () => {
 		const { code, stdout } = await tok([]);
 		expect(code).toBe(0);
-		for (const name of ["pull", "generate", "chat", "tokenize", "perplexity", "inspect"])
+		for (const name of ["pull", "generate", "chat", "tokenize", "perplexity", "eval", "inspect"])
 			expect(stdout).toContain(name);
 	});
 
