@@ -1,7 +1,7 @@
 /** What a model file holds, read from its header alone, and what a cache policy costs in bytes. */
 import { formatPolicy, fullSlots, type Policy } from "@tok/kv-cache";
 import { TokError } from "@tok/runtime";
-import { cacheBytes, cacheBytesPerEntry, layersWithoutWindow } from "./decoder/cache-cost.ts";
+import { cacheBytes, cacheBytesPerEntry, headsWithoutWindow } from "./decoder/cache-cost.ts";
 import type { DecoderConfig } from "./decoder/decoder-config.ts";
 import type { TensorFile } from "./formats/tensor-file.ts";
 import type { OpenDecoder } from "./open-decoder.ts";
@@ -137,6 +137,8 @@ function costOf(policy: Policy, config: DecoderConfig): PolicyCost {
 	return {
 		policy: formatPolicy(policy),
 		entries: limited ? entries : null,
-		bytes: limited ? cacheBytes(config, policy, layersWithoutWindow(config)) : null,
+		bytes: limited
+			? cacheBytes(config, policy, { heads: headsWithoutWindow(config), format: "float32" })
+			: null,
 	};
 }

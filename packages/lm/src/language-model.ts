@@ -1,11 +1,10 @@
 /** A model in use: the implementation of `Model`. */
 import { formatPolicy, type Policy, type Positions, parsePolicy, sink } from "@tok/kv-cache";
-import type { Runtime } from "@tok/runtime";
+import type { KvPart, Runtime } from "@tok/runtime";
 import { TokError } from "@tok/runtime";
 import { cacheBytes } from "./decoder/cache-cost.ts";
 import { DecoderEngine } from "./decoder/decoder-engine.ts";
 import { checkIds, DecoderState } from "./decoder/decoder-state.ts";
-import { graphSegments } from "./decoder/graph-segments.ts";
 import { StepBatch } from "./decoder/step-batch.ts";
 import { graphKey } from "./graph-key.ts";
 import type {
@@ -38,7 +37,7 @@ export interface LanguageModelOptions {
 	readonly text: ModelText;
 	readonly precision: Precision;
 	readonly runtime: Runtime;
-	readonly memoryLayers?: readonly number[] | undefined;
+	readonly memoryHeads?: readonly KvPart[] | undefined;
 }
 
 export class LanguageModel implements Model, SessionModel {
@@ -51,7 +50,7 @@ export class LanguageModel implements Model, SessionModel {
 	readonly #decoder: OpenDecoder;
 	#fingerprint: string | undefined;
 
-	constructor({ name, decoder, text, precision, runtime, memoryLayers }: LanguageModelOptions) {
+	constructor({ name, decoder, text, precision, runtime, memoryHeads }: LanguageModelOptions) {
 		const { config, weights, pairing, file } = decoder;
 		this.#decoder = decoder;
 		this.engine = new DecoderEngine({
@@ -60,7 +59,7 @@ export class LanguageModel implements Model, SessionModel {
 			pairing,
 			precision,
 			runtime,
-			memoryLayers,
+			memoryHeads,
 			graphKey: () => graphKey({ fingerprint: this.fingerprint(), file, precision, pairing }),
 		});
 		this.tokenizer = text.tokenizer;
@@ -80,11 +79,11 @@ export class LanguageModel implements Model, SessionModel {
 	}
 
 	cacheBytes(policy: Policy): number {
-		return cacheBytes(this.engine.config, policy, this.engine.memoryLayers);
+		return cacheBytes(this.engine.config, policy, this.engine.remembering);
 	}
 
 	async prepare(policy: Policy): Promise<void> {
-		await this.engine.graph(graphSegments(policy));
+		await this.engine.graph(this.engine.segments(policy));
 	}
 
 	createSession(options: SessionOptions): Session {

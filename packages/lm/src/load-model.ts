@@ -11,7 +11,7 @@ import { resolveModel } from "./resolve/resolve-model.ts";
  * @throws TokError when the model cannot be found, is damaged, or is of a kind that tok does not read.
  */
 export async function loadModel(name: string, options: LoadModelOptions): Promise<Model> {
-	const { runtime, precision, memoryLayers, signal, onProgress } = options;
+	const { runtime, precision, memoryHeads, signal, onProgress } = options;
 	const resolved = await resolveModel(name, {
 		...(signal === undefined ? {} : { signal }),
 		...(onProgress === undefined ? {} : { onProgress }),
@@ -26,7 +26,7 @@ export async function loadModel(name: string, options: LoadModelOptions): Promis
 			text,
 			precision: precision ?? defaultPrecision(decoder.file),
 			runtime,
-			memoryLayers,
+			memoryHeads,
 		});
 	} catch (error) {
 		decoder.file.close();

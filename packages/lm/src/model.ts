@@ -3,7 +3,7 @@
  * `load-model.ts` and `session.ts` implement them.
  */
 import type { Policy, Positions } from "@tok/kv-cache";
-import type { Runtime } from "@tok/runtime";
+import type { KvPart, Runtime } from "@tok/runtime";
 import type { Sampling } from "./sampling/sampling.ts";
 import type { ChatTemplate } from "./text/chat-template.ts";
 import type { Tokenizer } from "./text/tokenizer.ts";
@@ -20,10 +20,10 @@ export interface LoadModelOptions {
 	/** Defaults to "fast" for a file with quantised weights, "exact" otherwise. */
 	readonly precision?: Precision;
 	/**
-	 * Layers in which sessions under a `memory` policy recall, and which alone are archived. Fewer cost less; which ones
-	 * matter is a property of the model. Defaults to all that look back without a limit.
+	 * Key/value heads in which sessions under a `memory` policy recall, and which alone are archived. Fewer cost less;
+	 * which ones matter is a property of the model. Defaults to all, of layers that look back without a limit.
 	 */
-	readonly memoryLayers?: readonly number[] | undefined;
+	readonly memoryHeads?: readonly KvPart[] | undefined;
 	readonly signal?: AbortSignal | undefined;
 	/** Called while a file is fetched and while weights are read. */
 	readonly onProgress?: (progress: Progress) => void;

@@ -23,7 +23,7 @@ export class CpuKvBank implements KvBank {
 	readonly shape: KvShape;
 	readonly size: number;
 	readonly #geometry: StoreGeometry;
-	/** Per segment, with the heads of all places; undefined once disposed. */
+	/** Per segment, of all places one after the other; undefined once disposed. */
 	#buffers: SegmentBuffers[] | undefined;
 	readonly #open = new Map<number, CpuKvStore>();
 	/** By "from-to": the same tensors from step to step. */
@@ -34,14 +34,13 @@ export class CpuKvBank implements KvBank {
 		checkShape("createKvBank", shape);
 		if (!isInteger(size, 1))
 			throw new TokError("runtime-cpu", `createKvBank: expected a size that is an integer ≥ 1, got ${size}.`);
-		const { slots, layersOf, ...geometry } = copyOf(shape);
+		const { slots, kinds, ...geometry } = copyOf(shape);
 		this.shape = copyOf(shape);
 		this.size = size;
 		this.resources = resources;
-		this.#geometry = { ...geometry, layersOf };
+		this.#geometry = { ...geometry, kinds };
 		resources.checkMemory(size * bytesOf(shape));
-		const heads = { ...geometry, kvHeads: size * geometry.kvHeads };
-		this.#buffers = slots.map((count, i) => SegmentBuffers.zeros(heads, count, layersOf?.[i]));
+		this.#buffers = slots.map((count, i) => SegmentBuffers.zeros(geometry, kinds?.[i], count, size));
 		resources.stores.add(this);
 	}
 
@@ -57,15 +56,8 @@ export class CpuKvBank implements KvBank {
 				`open: expected a free place from 0 to ${this.size - 1}, got ${place}` +
 					`${this.#open.has(place) ? ", which is taken. Dispose its store first" : ""}.`,
 			);
-		const segments = buffers.map(
-			(segment) =>
-				new SegmentBuffers(this.#geometry, segment.slots, segment.part(place, place + 1, this.size)),
-		);
-		for (const { layers } of segments)
-			for (const { key, value } of layers) {
-				key.fill(0);
-				value.fill(0);
-			}
+		const segments = buffers.map((segment) => segment.neighbours(place, place + 1));
+		for (const segment of segments) segment.clear();
 		const store = CpuKvStore.inBank(this.#geometry, segments, this.resources, () => this.#open.delete(place));
 		this.#open.set(place, store);
 		return store;
@@ -82,10 +74,7 @@ export class CpuKvBank implements KvBank {
 		const name = `${from}-${to}`;
 		const known = this.#tensors.get(name);
 		if (known !== undefined) return known;
-		const views = buffers.map((segment) => ({
-			slots: segment.slots,
-			layers: segment.part(from, to, this.size),
-		}));
+		const views = buffers.map((segment) => segment.neighbours(from, to));
 		const tensors = kvTensors(views, this.#geometry, to - from);
 		this.#tensors.set(name, tensors);
 		return tensors;

@@ -11,11 +11,11 @@ import {
 	kvTensors,
 } from "./kv-tensors.ts";
 import type { Resources } from "./resources.ts";
-import { type FreshRows, type Geometry, SegmentBuffers } from "./segment-buffers.ts";
+import { bytesPerSlot, type FreshRows, type Geometry, SegmentBuffers } from "./segment-buffers.ts";
 
 /** A shape but for its slots. */
 export interface StoreGeometry extends Geometry {
-	readonly layersOf: KvShape["layersOf"] | undefined;
+	readonly kinds: KvShape["kinds"] | undefined;
 }
 
 export class CpuKvStore implements KvStore {
@@ -47,9 +47,9 @@ export class CpuKvStore implements KvStore {
 	static create(shape: KvShape, resources: Resources): CpuKvStore {
 		checkShape("createKvStore", shape);
 		resources.checkMemory(bytesOf(shape));
-		const { slots, layersOf, ...geometry } = copyOf(shape);
-		const segments = slots.map((count, i) => SegmentBuffers.zeros(geometry, count, layersOf?.[i]));
-		return new CpuKvStore({ ...geometry, layersOf }, segments, resources);
+		const { slots, kinds, ...geometry } = copyOf(shape);
+		const segments = slots.map((count, i) => SegmentBuffers.zeros(geometry, kinds?.[i], count));
+		return new CpuKvStore({ ...geometry, kinds }, segments, resources);
 	}
 
 	/** A store over part of a bank's buffers; `leave` is called when it is disposed. */
@@ -63,11 +63,11 @@ export class CpuKvStore implements KvStore {
 	}
 
 	get shape(): KvShape {
-		const { layersOf, ...geometry } = this.#geometry;
+		const { kinds, ...geometry } = this.#geometry;
 		return copyOf({
 			...geometry,
 			slots: (this.#segments ?? []).map(({ slots }) => slots),
-			...(layersOf && { layersOf }),
+			...(kinds && { kinds }),
 		});
 	}
 
@@ -129,7 +129,8 @@ export class CpuKvStore implements KvStore {
 				"runtime-cpu",
 				`grow: expected a store outside a bank, got ${slots} slots for one in a bank, whose buffers have their size.`,
 			);
-		this.resources.checkMemory(before.rowLength * Float32Array.BYTES_PER_ELEMENT * (slots - before.slots));
+		const perSlot = bytesPerSlot(this.#geometry, this.#geometry.kinds?.[segment]);
+		this.resources.checkMemory(perSlot * (slots - before.slots));
 		segments[segment] = before.grown(slots);
 		this.#tensors = undefined;
 	}
@@ -189,12 +190,14 @@ export class CpuKvStore implements KvStore {
 	}
 }
 
-/** Every buffer's bytes: layer, segment, key before value. */
+/** Every buffer's bytes: layer, segment, key before value, codes before scales. */
 function inFileOrder(segments: readonly SegmentBuffers[], { layers }: Geometry): Uint8Array[] {
 	return Array.from({ length: layers }, (_, layer) =>
-		segments.flatMap((segment) => {
-			const buffers = segment.layers.find((each) => each.layer === layer);
-			return buffers === undefined ? [] : [asBytes(buffers.key), asBytes(buffers.value)];
+		segments.flatMap(({ parts }) => {
+			const part = parts.find((each) => each.layer === layer);
+			return [part?.key, part?.value].flatMap((entries) =>
+				[entries?.data, entries?.scales].flatMap((data) => (data === undefined ? [] : asBytes(data))),
+			);
 		}),
 	).flat();
 }
@@ -220,7 +223,7 @@ async function fill(
 	return got;
 }
 
-function asBytes({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
+function asBytes({ buffer, byteOffset, byteLength }: Float32Array | Int8Array): Uint8Array {
 	return new Uint8Array(buffer, byteOffset, byteLength);
 }
 

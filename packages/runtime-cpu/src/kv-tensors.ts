@@ -1,32 +1,35 @@
 /** Keys and values as onnxruntime's tensors, and fresh rows on their way back. */
-import { type KvShape, kvNames, TokError } from "@tok/runtime";
+import { type KvPart, type KvShape, kvNames, TokError } from "@tok/runtime";
 import * as ort from "onnxruntime-node";
-import type { FreshRows, Geometry, LayerBuffers } from "./segment-buffers.ts";
-
-/** Buffers of `batch` stores, one after the other. */
-export interface SegmentView {
-	readonly slots: number;
-	readonly layers: readonly LayerBuffers[];
-}
+import { bytesPerSlot, type FreshRows, type Geometry, type SegmentBuffers } from "./segment-buffers.ts";
 
 /** By the names of `kvNames`. */
 export type KvTensors = Readonly<Record<string, ort.Tensor>>;
 
+/** @param segments Buffers of `batch` stores, one after the other. */
 export function kvTensors(
-	segments: readonly SegmentView[],
-	{ kvHeads, headDim }: Geometry,
+	segments: readonly SegmentBuffers[],
+	{ headDim }: Geometry,
 	batch: number,
 ): KvTensors {
 	const tensors: Record<string, ort.Tensor> = {};
-	segments.forEach(({ slots, layers }, segment) => {
-		layers.forEach(({ layer, key, value }) => {
-			const keyDims = [batch, kvHeads, 1, headDim, slots];
-			const valueDims = [batch, kvHeads, 1, slots, headDim];
-			tensors[kvNames.key(segment, layer)] = new ort.Tensor("float32", key, keyDims);
-			tensors[kvNames.value(segment, layer)] = new ort.Tensor("float32", value, valueDims);
-		});
+	segments.forEach(({ slots, parts }, segment) => {
+		for (const { layer, heads, key, value } of parts) {
+			const dims = (...last: number[]): number[] => [batch, heads.length, 1, ...last];
+			tensors[kvNames.key(segment, layer)] = tensorOf(key.data, dims(headDim, slots));
+			tensors[kvNames.value(segment, layer)] = tensorOf(value.data, dims(slots, headDim));
+			if (key.scales === undefined || value.scales === undefined) continue;
+			tensors[kvNames.keyScale(segment, layer)] = tensorOf(key.scales, dims(1, slots));
+			tensors[kvNames.valueScale(segment, layer)] = tensorOf(value.scales, dims(slots, 1));
+		}
 	});
 	return tensors;
+}
+
+function tensorOf(data: Float32Array | Int8Array, dims: readonly number[]): ort.Tensor {
+	return data instanceof Float32Array
+		? new ort.Tensor("float32", data, dims)
+		: new ort.Tensor("int8", data, dims);
 }
 
 /** The rows of each store of the batch. Throws when the output is of another shape. */
@@ -47,45 +50,44 @@ export function freshRows({ data, dims }: ort.Tensor, geometry: Geometry, batch:
 	}));
 }
 
-/** Keys and values, float32. */
-export function bytesOf({ layers, kvHeads, headDim, slots, layersOf = [] }: KvShape): number {
-	const numbers = slots.reduce(
-		(sum, count, segment) => sum + count * (layersOf[segment]?.length ?? layers),
-		0,
-	);
-	return numbers * kvHeads * headDim * 2 * Float32Array.BYTES_PER_ELEMENT;
+export function bytesOf({ slots, kinds = [], ...geometry }: KvShape): number {
+	return slots.reduce((sum, count, segment) => sum + count * bytesPerSlot(geometry, kinds[segment]), 0);
 }
 
 /** The shape alone, as a store keeps it: later changes of the caller's object are not its. */
-export function copyOf({ layers, kvHeads, headDim, slots, layersOf }: KvShape): KvShape {
-	return {
-		layers,
-		kvHeads,
-		headDim,
-		slots: [...slots],
-		...(layersOf && { layersOf: layersOf.map((own) => own && [...own]) }),
-	};
+export function copyOf({ layers, kvHeads, headDim, slots, kinds }: KvShape): KvShape {
+	return structuredClone({ layers, kvHeads, headDim, slots, ...(kinds && { kinds }) });
 }
 
 export function checkShape(action: string, shape: KvShape): void {
-	const { layers, kvHeads, headDim, slots, layersOf = [] } = shape;
+	const { layers, kvHeads, headDim, slots, kinds = [] } = shape;
 	const counts = [layers, kvHeads, headDim];
 	if (!counts.every((n) => isInteger(n, 1)) || !slots.every((n) => isInteger(n, 0)))
 		throw new TokError(
 			"runtime-cpu",
 			`${action}: expected integers ≥ 1 for layers, kvHeads and headDim and ≥ 0 for slots, got ${JSON.stringify(shape)}.`,
 		);
-	const ascending = layersOf.every(
-		(own) =>
-			own === undefined ||
-			(own.length > 0 && own.every((layer, i) => isInteger(layer, (own[i - 1] ?? -1) + 1) && layer < layers)),
+	const known = kinds.every(
+		({ parts, format = "float32" } = {}) =>
+			(format === "float32" || format === "int8") && (parts === undefined || arePartsOf(shape, parts)),
 	);
-	if (!ascending || layersOf.length > slots.length)
+	if (!known || kinds.length > slots.length)
 		throw new TokError(
 			"runtime-cpu",
-			`${action}: expected layersOf to name layers below ${layers} of ${slots.length} segments at the most, ascending, ` +
-				`got ${JSON.stringify(layersOf)}.`,
+			`${action}: expected kinds of at most ${slots.length} segments, with formats float32 or int8 and ascending parts ` +
+				`of ${layers} layers with ${kvHeads} heads, got ${JSON.stringify(kinds)}.`,
 		);
+}
+
+function arePartsOf({ layers, kvHeads }: KvShape, parts: readonly KvPart[]): boolean {
+	const ascending = (numbers: readonly number[], end: number): boolean =>
+		numbers.length > 0 && numbers.every((n, i) => isInteger(n, (numbers[i - 1] ?? -1) + 1) && n < end);
+	return (
+		ascending(
+			parts.map(({ layer }) => layer),
+			layers,
+		) && parts.every(({ heads }) => ascending(heads, kvHeads))
+	);
 }
 
 export function isInteger(n: number, least: number): boolean {

@@ -1,8 +1,9 @@
 /**
- * One segment's keys and values, of every layer that has it, in host memory. A write copies only fresh rows, so its cost does not
- * depend on the slots.
+ * One segment's keys and values, of every layer that has it, in host memory. A write copies only fresh rows, so its
+ * cost does not depend on the slots.
  */
-import { type KvWrite, TokError } from "@tok/runtime";
+import type { KvFormat, KvKind, KvPart, KvWrite } from "@tok/runtime";
+import { Entries } from "./entries.ts";
 
 export interface Geometry {
 	readonly layers: number;
@@ -10,11 +11,10 @@ export interface Geometry {
 	readonly headDim: number;
 }
 
-export interface LayerBuffers {
-	/** Of the model. */
-	readonly layer: number;
-	readonly key: Float32Array; // [kvHeads, headDim, slots]
-	readonly value: Float32Array; // [kvHeads, slots, headDim]
+/** The buffers of one layer. */
+export interface PartBuffers extends KvPart {
+	readonly key: Entries;
+	readonly value: Entries;
 }
 
 /** A run's fresh keys and values. */
@@ -23,153 +23,130 @@ export interface FreshRows {
 	readonly tokens: number;
 }
 
+/** The heads of the layers that have a segment. */
+export function partsOf({ layers, kvHeads }: Geometry, kind: KvKind | undefined): readonly KvPart[] {
+	const heads = Array.from({ length: kvHeads }, (_, head) => head);
+	return kind?.parts ?? Array.from({ length: layers }, (_, layer) => ({ layer, heads }));
+}
+
+/** Bytes of a slot in all its layers: keys and values. */
+export function bytesPerSlot(geometry: Geometry, kind: KvKind | undefined): number {
+	const heads = partsOf(geometry, kind).reduce((sum, part) => sum + part.heads.length, 0);
+	return heads * 2 * (kind?.format === "int8" ? geometry.headDim + 4 : geometry.headDim * 4);
+}
+
 export class SegmentBuffers {
 	readonly slots: number;
-	readonly layers: readonly LayerBuffers[];
+	readonly parts: readonly PartBuffers[];
 	readonly #geometry: Geometry;
+	readonly #kind: KvKind | undefined;
 
-	/** Over memory that somebody else has allocated, as long as the geometry says. */
-	constructor(geometry: Geometry, slots: number, layers: readonly LayerBuffers[]) {
+	private constructor(
+		geometry: Geometry,
+		kind: KvKind | undefined,
+		slots: number,
+		parts: readonly PartBuffers[],
+	) {
 		this.#geometry = geometry;
+		this.#kind = kind;
 		this.slots = slots;
-		this.layers = layers;
+		this.parts = parts;
 	}
 
-	/** @param layers Those that have the segment; undefined for all. */
-	static zeros(geometry: Geometry, slots: number, layers?: readonly number[]): SegmentBuffers {
-		const size = geometry.kvHeads * geometry.headDim * slots;
-		const own = layers ?? Array.from({ length: geometry.layers }, (_, layer) => layer);
-		const buffers = own.map((layer) => ({ layer, key: zeros(size), value: zeros(size) }));
-		return new SegmentBuffers(geometry, slots, buffers);
+	/** @param copies Segments that lie one after the other in the buffers; see `neighbours`. */
+	static zeros(
+		geometry: Geometry,
+		kind: KvKind | undefined,
+		slots: number,
+		copies: number = 1,
+	): SegmentBuffers {
+		const { headDim } = geometry;
+		const format: KvFormat = kind?.format ?? "float32";
+		const parts = partsOf(geometry, kind).map((part) => {
+			const shape = { heads: copies * part.heads.length, slots, headDim };
+			return {
+				...part,
+				key: Entries.zeros({ ...shape, slotsInnermost: true }, format),
+				value: Entries.zeros({ ...shape, slotsInnermost: false }, format),
+			};
+		});
+		return new SegmentBuffers(geometry, kind, slots, parts);
 	}
 
 	get bytes(): number {
-		return this.rowLength * this.slots * Float32Array.BYTES_PER_ELEMENT;
+		return this.slots * bytesPerSlot(this.#geometry, this.#kind);
 	}
 
 	/** One slot's numbers: a key and a value for each head of each layer. */
 	get rowLength(): number {
-		return this.layers.length * 2 * this.#geometry.kvHeads * this.#geometry.headDim;
+		return this.parts.reduce((sum, { heads }) => sum + heads.length, 0) * 2 * this.#geometry.headDim;
 	}
 
-	/** The numbers of neighbours [from, to) in buffers that hold several segments, one after the other. */
-	part(from: number, to: number, of: number): LayerBuffers[] {
-		return this.layers.map(({ layer, key, value }) => {
-			const size = key.length / of;
-			return {
-				layer,
-				key: key.subarray(from * size, to * size),
-				value: value.subarray(from * size, to * size),
-			};
-		});
+	/** Of buffers that hold several segments, those from `from` up to `to`, in the same memory. */
+	neighbours(from: number, to: number): SegmentBuffers {
+		const parts = this.parts.map(({ layer, heads, key, value }) => ({
+			layer,
+			heads,
+			key: key.heads(from * heads.length, to * heads.length),
+			value: value.heads(from * heads.length, to * heads.length),
+		}));
+		return new SegmentBuffers(this.#geometry, this.#kind, this.slots, parts);
+	}
+
+	clear(): void {
+		for (const { key, value } of this.parts) {
+			key.clear();
+			value.clear();
+		}
 	}
 
 	clone(): SegmentBuffers {
-		const copy = this.#zeros(this.slots);
-		copy.layers.forEach(({ key, value }, i) => {
-			const from = this.layers[i] as LayerBuffers;
-			key.set(from.key);
-			value.set(from.value);
-		});
-		return copy;
+		return this.grown(this.slots);
 	}
 
-	/** The same entries among more slots. */
+	/** The same entries among more slots, in memory of their own. */
 	grown(slots: number): SegmentBuffers {
-		const { kvHeads, headDim } = this.#geometry;
-		const larger = this.#zeros(slots);
-		larger.layers.forEach(({ key, value }, i) => {
-			const from = this.layers[i] as LayerBuffers;
-			copyStretches(from.key, key, kvHeads * headDim, this.slots, slots);
-			copyStretches(from.value, value, kvHeads, this.slots * headDim, slots * headDim);
-		});
-		return larger;
+		const parts = this.parts.map(({ layer, heads, key, value }) => ({
+			layer,
+			heads,
+			key: key.grown(slots),
+			value: value.grown(slots),
+		}));
+		return new SegmentBuffers(this.#geometry, this.#kind, slots, parts);
 	}
 
-	/** Slots `slot`…, [layers, 2, kvHeads, length, headDim]. The caller has checked the range. */
+	/** Slots `slot`…, [layers, 2, heads, length, headDim]. The caller has checked the range. */
 	readSlots(slot: number, length: number): Float32Array {
-		const { kvHeads, headDim } = this.#geometry;
-		const { slots } = this;
+		const plane = length * this.#geometry.headDim; // one head's rows
 		const rows = new Float32Array(length * this.rowLength);
-		let to = 0;
-		for (const { key, value } of this.layers) {
-			for (let head = 0; head < kvHeads; head++, to += length * headDim) {
-				let from = head * headDim * slots + slot;
-				for (let d = 0; d < headDim; d++, from += slots)
-					for (let i = 0; i < length; i++) rows[to + i * headDim + d] = key[from + i] as number;
-			}
-			for (let head = 0; head < kvHeads; head++, to += length * headDim) {
-				const from = (head * slots + slot) * headDim;
-				rows.set(value.subarray(from, from + length * headDim), to);
-			}
-		}
+		let at = 0;
+		for (const { heads, key, value } of this.parts)
+			for (const entries of [key, value])
+				for (let head = 0; head < heads.length; head++, at += plane)
+					entries.take(head, slot, length, rows.subarray(at, at + plane));
 		return rows;
 	}
 
 	/** Fills slots from such rows. The caller has checked the range. */
 	writeSlots(slot: number, length: number, rows: Float32Array): void {
-		const size = 2 * this.#geometry.kvHeads * length * this.#geometry.headDim; // one layer's rows
-		this.layers.forEach((buffers, i) => {
-			this.#writeLayer(buffers, { row: 0, slot, length }, rows.subarray(i * size, (i + 1) * size), length);
-		});
+		const plane = length * this.#geometry.headDim;
+		let at = 0;
+		for (const { heads, key, value } of this.parts)
+			for (const entries of [key, value])
+				for (let head = 0; head < heads.length; head++, at += plane)
+					entries.put(head, slot, length, rows.subarray(at, at + plane));
 	}
 
 	/** Copies rows `row`… of `fresh` to slots `slot`… . The caller has checked the ranges. */
-	write(write: KvWrite, { data, tokens }: FreshRows): void {
-		const size = 2 * this.#geometry.kvHeads * tokens * this.#geometry.headDim; // one layer's rows
-		for (const buffers of this.layers)
-			this.#writeLayer(
-				buffers,
-				write,
-				data.subarray(buffers.layer * size, (buffers.layer + 1) * size),
-				tokens,
-			);
-	}
-
-	#writeLayer(
-		{ key, value }: LayerBuffers,
-		{ row, slot, length }: Omit<KvWrite, "segment">,
-		data: Float32Array, // [2, kvHeads, tokens, headDim]
-		tokens: number,
-	): void {
+	write({ row, slot, length }: KvWrite, { data, tokens }: FreshRows): void {
 		const { kvHeads, headDim } = this.#geometry;
-		const { slots } = this;
-		const plane = tokens * headDim; // one head's rows
-		let from = row * headDim;
-		for (let head = 0; head < kvHeads; head++, from += plane) {
-			let target = head * headDim * slots + slot;
-			for (let d = 0; d < headDim; d++, target += slots)
-				for (let i = 0; i < length; i++) key[target + i] = data[from + i * headDim + d] as number;
-		}
-		for (let head = 0; head < kvHeads; head++, from += plane)
-			value.set(data.subarray(from, from + length * headDim), (head * slots + slot) * headDim);
-	}
-
-	#zeros(slots: number): SegmentBuffers {
-		const layers = this.layers.map(({ layer }) => layer);
-		return SegmentBuffers.zeros(this.#geometry, slots, layers);
-	}
-}
-
-/** Copies `count` stretches of `before` numbers to where stretches of `after` numbers begin. */
-function copyStretches(
-	from: Float32Array,
-	to: Float32Array,
-	count: number,
-	before: number,
-	after: number,
-): void {
-	for (let i = 0; i < count; i++) to.set(from.subarray(i * before, (i + 1) * before), i * after);
-}
-
-function zeros(length: number): Float32Array {
-	try {
-		return new Float32Array(length);
-	} catch (cause) {
-		throw new TokError(
-			"runtime-cpu",
-			`expected memory for ${4 * length} bytes of keys or values, got none. Choose a smaller window.`,
-			{ cause },
-		);
+		const plane = tokens * headDim;
+		for (const { layer, heads, key, value } of this.parts)
+			heads.forEach((head, i) => {
+				const first = (layer * 2 * kvHeads + head) * plane + row * headDim;
+				key.put(i, slot, length, data.subarray(first, first + length * headDim));
+				const second = first + kvHeads * plane;
+				value.put(i, slot, length, data.subarray(second, second + length * headDim));
+			});
 	}
 }

@@ -28,6 +28,8 @@ export interface Tensor<D extends DType = DType> {
 /**
  * Names by which graphs and stores meet.
  * Inputs, per segment and layer: keys [batch, kvHeads, 1, headDim, slots], values [batch, kvHeads, 1, slots, headDim].
+ * In the format int8 the codes, and besides their scales, keys' [batch, kvHeads, 1, 1, slots], values' [batch, kvHeads, 1,
+ * slots, 1]. A segment that has some heads alone has as many in place of kvHeads.
  * Output: [batch, layers · 2 · kvHeads, tokens, headDim], per layer its rotated keys and then its values.
  * Keys lie with their slots innermost, so that query · keyᵀ is a plain MatMul on every backend; along the axis of
  * length 1 they broadcast to the query heads of their group.
@@ -35,6 +37,8 @@ export interface Tensor<D extends DType = DType> {
 export const kvNames = {
 	key: (segment: number, layer: number): string => `past.${segment}.${layer}.key`,
 	value: (segment: number, layer: number): string => `past.${segment}.${layer}.value`,
+	keyScale: (segment: number, layer: number): string => `past.${segment}.${layer}.key_scale`,
+	valueScale: (segment: number, layer: number): string => `past.${segment}.${layer}.value_scale`,
 	fresh: "fresh",
 } as const;
 
@@ -81,9 +85,25 @@ export interface KvShape {
 	readonly headDim: number;
 	/** Slots of each segment's buffers, in the policy's order. */
 	readonly slots: readonly number[];
-	/** Per segment the layers that have buffers of it, ascending; undefined for all of them. Defaults to all. */
-	readonly layersOf?: readonly (readonly number[] | undefined)[];
+	/** Per segment, in what its buffers differ from float32 in every head of every layer. Defaults to in nothing. */
+	readonly kinds?: readonly (KvKind | undefined)[];
 }
+
+export interface KvKind {
+	/** The heads that have buffers of the segment, layers ascending. Defaults to all of every layer. */
+	readonly parts?: readonly KvPart[];
+	/** Defaults to "float32". */
+	readonly format?: KvFormat;
+}
+
+/** Key/value heads of one layer, ascending. */
+export interface KvPart {
+	readonly layer: number;
+	readonly heads: readonly number[];
+}
+
+/** "int8": code · scale, one scale per entry and head, a 127th of its largest magnitude. */
+export type KvFormat = "float32" | "int8";
 
 /** A run of fresh rows that moves into consecutive slots of one segment. */
 export interface KvWrite {
@@ -95,7 +115,7 @@ export interface KvWrite {
 
 export interface KvStore {
 	readonly shape: KvShape;
-	/** Bytes that the buffers hold: kvHeads · headDim · 2 · 4 per slot and layer; 0 once disposed. */
+	/** Bytes that the buffers hold; in float32 headDim · 2 · 4 per slot and head of a layer; 0 once disposed. */
 	readonly bytes: number;
 	/**
 	 * Moves rows of the last run's fresh keys and values into slots, and forgets the rest. The cost is proportional
@@ -105,7 +125,7 @@ export interface KvStore {
 	write(writes: readonly KvWrite[]): Promise<void>;
 	/**
 	 * A copy of consecutive slots, float32 [layers, 2, kvHeads, length, headDim]: the keys and then the values of each
-	 * layer that the segment has. Throws when the slots are out of range.
+	 * layer, of the layers and heads that the segment has, whatever its format. Throws when the slots are out of range.
 	 */
 	readSlots(segment: number, slot: number, length: number): Promise<Float32Array>;
 	/**
@@ -118,8 +138,8 @@ export interface KvStore {
 	/** An independent copy. Throws when it exceeds the memory. */
 	fork(): KvStore;
 	/**
-	 * Raw little-endian float32 bytes of every buffer, in the order layer, segment, key before value. The parts are
-	 * views that hold until the store changes.
+	 * Raw little-endian bytes of every buffer, in the order layer, segment, key before value, codes before their scales.
+	 * The parts are views that hold until the store changes.
 	 */
 	read(): AsyncIterable<Uint8Array>;
 	/** Fills every buffer from `read`'s bytes, in parts of any size. Throws when they are too few or too many. */

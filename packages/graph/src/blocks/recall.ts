@@ -6,15 +6,17 @@
  * A choice is made for `span` queries in a row, by some of them, its voters: each token chooses for itself with a span
  * of 1; a prompt's chunk may share one choice.
  */
-import { add, div, min, mul } from "../ops/arithmetic.ts";
+import { abs, add, div, min, mul } from "../ops/arithmetic.ts";
+import { cast } from "../ops/comparison.ts";
 import { gather, topK } from "../ops/indexing.ts";
 import { matMul } from "../ops/matmul.ts";
-import { reduceSum, softmax } from "../ops/reduction.ts";
-import { reshape, transpose, unsqueeze } from "../ops/shape.ts";
-import type { Dim, Value } from "../types.ts";
+import { matMulInteger } from "../ops/quantised.ts";
+import { reduceMax, reduceSum, softmax } from "../ops/reduction.ts";
+import { concat, expand, reshape, split, squeeze, transpose, unsqueeze } from "../ops/shape.ts";
+import type { Dim, DType, Value } from "../types.ts";
 import type { Rotation } from "./attention.ts";
 
-/** Who chooses, and among what. The same for every layer. */
+/** Who chooses, and among what. The same for every layer that remembers in as many heads. */
 export interface RecallChoices {
 	/** Tokens whose queries choose. */
 	readonly voters: Value<"int64">; // [choices, voters]
@@ -22,16 +24,23 @@ export interface RecallChoices {
 	readonly visible: Value<"float32">; // [batch, 1, choices, blocks]
 	/** 0 where `visible` is 1, MASKED elsewhere. */
 	readonly mask: Value<"float32">; // [batch, 1, choices, blocks]
-	/** ((sequence · kvHeads + head) · headDim + d) · blocks: where a channel's blocks begin. */
-	readonly keyRows: Value<"int64">; // [batch, kvHeads, 1, headDim, 1]
-	/** (sequence · kvHeads + head) · blocks: where a head's blocks begin. */
-	readonly valueRows: Value<"int64">; // [batch, kvHeads, 1, 1]
+	/** ((sequence · heads + head) · headDim + d) · blocks: where a channel's blocks begin. */
+	readonly keyRows: Value<"int64">; // [batch, heads, 1, headDim, 1]
+	/** (sequence · heads + head) · blocks: where a head's blocks begin. */
+	readonly valueRows: Value<"int64">; // [batch, heads, 1, 1]
 }
+
+/** Numbers, or 8-bit codes and what they are multiplied by. */
+export type Archived =
+	| { readonly numbers: Value<"float32"> }
+	| { readonly codes: Value<"int8">; readonly scale: Value<"float32"> };
 
 /** One layer's archive. */
 export interface RecalledSegment {
-	readonly key: Value<"float32">; // [batch, kvHeads, 1, headDim, blocks · blockSize], at position 0
-	readonly value: Value<"float32">; // [batch, kvHeads, 1, blocks · blockSize, headDim]
+	/** Key/value heads that remember, ascending; the others see nothing of it. */
+	readonly heads: readonly number[];
+	readonly key: Archived; // [batch, heads, 1, headDim, blocks · blockSize], at position 0; scale [batch, heads, 1, 1, …]
+	readonly value: Archived; // [batch, heads, 1, blocks · blockSize, headDim]; scale [batch, heads, 1, …, 1]
 	/** Rotates the query to the distance of all recalled entries; absent in layers that do not rotate. */
 	readonly rotation: Rotation | undefined;
 	readonly blockSize: number;
@@ -58,9 +67,9 @@ export interface Attended extends Traces {
 /** What was recalled, and how much came of it. */
 export interface Traces {
 	/** The blocks that each choice took. */
-	readonly blocks: Value<"int64">; // [batch, kvHeads, choices, blocks]
+	readonly blocks: Value<"int64">; // [batch, heads, choices, blocks]
 	/** Softmax weight that fell on each of them, summed over a choice's queries and a group's heads. */
-	readonly mass: Value<"float32">; // [batch, kvHeads, choices, blocks]
+	readonly mass: Value<"float32">; // [batch, heads, choices, blocks]
 }
 
 /** So that a choice among no blocks divides 0 by something. Far below any mass that float32 holds beside 1. */
@@ -73,48 +82,70 @@ const NOTHING = 1e-30;
 export function recall(
 	query: Value<"float32">,
 	rotated: Value<"float32">,
-	{ key, value, blockSize, blocks, gain = 1, choices }: RecalledSegment,
+	segment: RecalledSegment,
 ): Recalled {
-	const [batch, kvHeads, group, tokens, headDim] = query.shape as [Dim, number, number, Dim, number];
+	const { key, value, blockSize, blocks, choices } = segment;
+	const kvHeads = query.shape[1] as number;
+	const heads = ofHeads(segment.heads, kvHeads);
+	const asking = heads.take(query);
+	const [batch, remembering, group, tokens, headDim] = asking.shape as [Dim, number, number, Dim, number];
 	const count = choices.voters.shape[0] as Dim;
 	const entries = blocks * blockSize;
-	const chosen = choose(query, key, { blockSize, blocks, gain, choices }); // [batch, kvHeads, choices, blocks]
+	const chosen = choose(asking, segment); // [batch, heads, choices, blocks]
 
-	const keys = gather(
-		reshape(key, [-1, blockSize]),
-		add(choices.keyRows, unsqueeze(chosen.indices, [3])), // [batch, kvHeads, choices, headDim, blocks]
-		0,
-	);
-	const values = gather(reshape(value, [-1, blockSize * headDim]), add(choices.valueRows, chosen.indices), 0);
-	/** [batch, kvHeads, group, tokens, n] → [batch, kvHeads, choices, group · span, n], and back. */
-	const byChoice = (x: Value<"float32">, width: number): Value<"float32"> =>
-		reshape(transpose(reshape(x, [0, 0, 0, count, -1, width]), [0, 1, 3, 2, 4, 5]), [
-			batch,
-			kvHeads,
-			count,
-			-1,
-			width,
-		]);
-	const byToken = (x: Value<"float32">, width: number): Value<"float32"> =>
-		reshape(transpose(reshape(x, [0, 0, 0, group, -1, width]), [0, 1, 3, 2, 4, 5]), [
-			batch,
-			kvHeads,
-			group,
-			tokens,
-			width,
-		]);
-	const raw = matMul(byChoice(rotated, headDim), reshape(keys, [batch, kvHeads, count, headDim, entries]));
+	const places = add(choices.valueRows, chosen.indices); // [batch, heads, choices, blocks]
+	const keyPlaces = add(choices.keyRows, unsqueeze(chosen.indices, [3])); // [batch, heads, choices, headDim, blocks]
+	/** Of each choice, its blocks' rows of `x`, each `width` numbers, as [batch, heads, choices, ...dims]. */
+	const rows = <D extends DType>(
+		x: Value<D>,
+		at: Value<"int64">,
+		width: number,
+		dims: readonly Dim[],
+	): Value<D> => reshape(gather(reshape(x, [-1, width]), at, 0), [batch, remembering, count, ...dims]);
+	const perEntry = (scale: Value<"float32">): Value<"float32"> =>
+		rows(scale, places, blockSize, [1, entries]);
+	/** [batch, heads, group, tokens, n] → [batch, heads, choices, group · span, n], and back. */
+	const byChoice = (x: Value<"float32">, width: number): Value<"float32"> => {
+		const apart = transpose(reshape(x, [0, 0, 0, count, -1, width]), [0, 1, 3, 2, 4, 5]);
+		return reshape(apart, [batch, remembering, count, -1, width]);
+	};
+	const byToken = (x: Value<"float32">, width: number): Value<"float32"> => {
+		const apart = transpose(reshape(x, [0, 0, 0, group, -1, width]), [0, 1, 3, 2, 4, 5]);
+		return reshape(apart, [batch, remembering, group, tokens, width]);
+	};
+
+	const turned = byChoice(heads.take(rotated), headDim);
+	const products =
+		"numbers" in key
+			? matMul(turned, rows(key.numbers, keyPlaces, blockSize, [headDim, entries]))
+			: mul(
+					matMul(turned, cast(rows(key.codes, keyPlaces, blockSize, [headDim, entries]), "float32")),
+					perEntry(key.scale),
+				); // [batch, heads, choices, group · span, entries]
 	// What TopK took although it is not visible came with MASKED.
 	const mask = reshape(min(chosen.values, 0), [0, 0, 0, 1, blocks, 1]);
-	const scores = reshape(add(reshape(raw, [0, 0, 0, 0, blocks, blockSize]), mask), [0, 0, 0, 0, entries]);
+	const scores = reshape(add(reshape(products, [0, 0, 0, 0, blocks, blockSize]), mask), [
+		0,
+		0,
+		0,
+		0,
+		entries,
+	]);
 	return {
 		entries,
-		scores: byToken(scores, entries),
+		scores: heads.give(byToken(scores, entries), MASKED),
 		attend: (weights) => {
-			const shares = byChoice(weights, entries); // [batch, kvHeads, choices, group · span, entries]
-			const taken = matMul(shares, reshape(values, [batch, kvHeads, count, entries, headDim]));
+			const shares = byChoice(heads.take(weights), entries); // [batch, heads, choices, group · span, entries]
+			const width = blockSize * headDim;
+			const taken =
+				"numbers" in value
+					? matMul(shares, rows(value.numbers, places, width, [entries, headDim]))
+					: matMul(
+							mul(shares, perEntry(value.scale)),
+							cast(rows(value.codes, places, width, [entries, headDim]), "float32"),
+						);
 			return {
-				output: byToken(taken, headDim),
+				output: heads.give(byToken(taken, headDim), 0),
 				blocks: chosen.indices,
 				mass: reduceSum(reshape(shares, [0, 0, 0, 0, blocks, blockSize]), [3, 5]),
 			};
@@ -122,28 +153,68 @@ export function recall(
 	};
 }
 
+/** As `MASKED` of @tok/kv-cache. */
+const MASKED = -1e30;
+
+interface HeadSelection {
+	/** [batch, kvHeads, ...] → [batch, heads, ...] */
+	take(x: Value<"float32">): Value<"float32">;
+	/** The reverse, with a number wherever another head is. */
+	give(x: Value<"float32">, otherwise: number): Value<"float32">;
+}
+
+function ofHeads(heads: readonly number[], kvHeads: number): HeadSelection {
+	if (heads.length === kvHeads) return { take: (x) => x, give: (x) => x };
+	return {
+		take: (x) => gather(x, x.graph.ints(heads), 1),
+		give(x, otherwise) {
+			const [batch, , ...rest] = x.shape as [Dim, Dim, ...Dim[]];
+			const parts = heads.length === 1 ? [x] : split(x, new Array<number>(heads.length).fill(1), 1);
+			const other = expand(x.graph.scalar("float32", otherwise), [batch, 1, ...rest]);
+			const whole = Array.from({ length: kvHeads }, (_, head) => parts[heads.indexOf(head)] ?? other);
+			return concat(whole, 1);
+		},
+	};
+}
+
 /** The blocks with the most softmax mass, summed over a group's heads and a choice's voters. */
 function choose(
-	query: Value<"float32">,
-	key: Value<"float32">,
-	{
-		blockSize,
-		blocks,
-		gain,
-		choices,
-	}: Required<Pick<RecalledSegment, "blockSize" | "blocks" | "gain" | "choices">>,
+	query: Value<"float32">, // [batch, heads, group, tokens, headDim]
+	{ key, blockSize, blocks, gain = 1, choices }: RecalledSegment,
 ): { readonly values: Value<"float32">; readonly indices: Value<"int64"> } {
-	const [, kvHeads, group, , headDim] = query.shape as [Dim, number, number, Dim, number];
+	const [, heads, group, , headDim] = query.shape as [Dim, number, number, Dim, number];
 	const { voters, visible, mask } = choices;
 	const [count, each] = voters.shape as [Dim, Dim];
-	const voting = reshape(gather(query, voters, 3), [0, kvHeads, group, -1, headDim]);
+	const voting = reshape(gather(query, voters, 3), [0, heads, group, -1, headDim]);
 	const asking = gain === 1 ? voting : mul(voting, gain);
-	const weights = softmax(matMul(asking, key), -1); // [batch, kvHeads, group, choices · voters, slots]
+	const scores = "numbers" in key ? matMul(asking, key.numbers) : coarseScores(asking, key.codes, key.scale);
+	const weights = softmax(scores, -1); // [batch, heads, group, choices · voters, slots]
 	const perBlock = reduceSum(reshape(weights, [0, 0, 0, 0, -1, blockSize]), [5]);
-	const byChoice = reshape(perBlock, [0, 0, 0, count, each, -1]); // [batch, kvHeads, group, choices, voters, blocks]
+	const byChoice = reshape(perBlock, [0, 0, 0, count, each, -1]); // [batch, heads, group, choices, voters, blocks]
 	// Entries out of sight took part in the softmax: each head's mass is what lies in sight, 1 in all.
 	const inSight = mul(byChoice, unsqueeze(visible, [2, 4]));
 	const whole = add(reduceSum(inSight, [5], { keepDims: true }), NOTHING);
-	const mass = reduceSum(div(inSight, whole), [2, 4]); // [batch, kvHeads, choices, blocks]
+	const mass = reduceSum(div(inSight, whole), [2, 4]); // [batch, heads, choices, blocks]
 	return topK(add(mass, mask), blocks);
+}
+
+/**
+ * Queries with 7-bit codes against 8-bit ones, in integers: enough to choose by. A group's queries are rows of one
+ * product, since it is the codes that take the time. On processors without VNNI onnxruntime adds pairs of products in
+ * 16 bits, which 7 bits on one side keep within.
+ */
+function coarseScores(
+	query: Value<"float32">, // [batch, heads, group, n, headDim]
+	codes: Value<"int8">, // [batch, heads, 1, headDim, slots]
+	scale: Value<"float32">, // [batch, heads, 1, 1, slots]
+): Value<"float32"> {
+	const [, heads, group, , headDim] = query.shape as [Dim, number, number, Dim, number];
+	const flat = reshape(query, [0, heads, -1, headDim]); // [batch, heads, group · n, headDim]
+	const step = add(mul(reduceMax(abs(flat), [3], { keepDims: true }), 1 / 63), NOTHING);
+	// A cast cuts off: with a half more it rounds, and 64 makes all of them positive.
+	const coded = cast(add(div(flat, step), 64.5), "uint8");
+	const zero = query.graph.scalar("uint8", 64);
+	const products = matMulInteger(coded, squeeze(codes, [2]), { aZeroPoint: zero });
+	const scores = mul(mul(cast(products, "float32"), squeeze(scale, [2])), step);
+	return reshape(scores, [0, 0, group, -1, codes.shape[4] as Dim]);
 }

@@ -7,6 +7,7 @@ import { MASKED, type SegmentView, segmentMask } from "@tok/kv-cache";
 import type { Tensor } from "@tok/runtime";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { decoderInputs } from "./decoder-inputs.ts";
+import { headCounts, type Recall } from "./graph-segments.ts";
 
 /** "each": every token for itself. "shared": one choice for all tokens of the step. */
 export type Choosing = "each" | "shared";
@@ -20,12 +21,12 @@ export interface ChoiceStep {
 	readonly tokens: number;
 	/** Blocks of the buffers. */
 	readonly blocks: number;
-	readonly blockSize: number;
+	readonly recall: Recall;
 	readonly choosing: Choosing;
 }
 
-export function choiceFeeds(step: ChoiceStep, { kvHeads, headDim }: DecoderConfig): Record<string, Tensor> {
-	const { views, tokens, blocks, choosing } = step;
+export function choiceFeeds(step: ChoiceStep, { headDim }: DecoderConfig): Record<string, Tensor> {
+	const { views, tokens, blocks, recall, choosing } = step;
 	const voters = choosing === "each" ? Array.from({ length: tokens }, (_, i) => i) : spread(tokens, VOTERS);
 	const choices = choosing === "each" ? tokens : 1;
 	const mask = new Float32Array(views.length * choices * blocks).fill(MASKED);
@@ -34,23 +35,26 @@ export function choiceFeeds(step: ChoiceStep, { kvHeads, headDim }: DecoderConfi
 			fillMask(step, view, mask.subarray(i * choices * blocks, (i + 1) * choices * blocks), choices);
 	});
 	const batch = views.length;
-	const heads = Array.from({ length: batch * kvHeads }, (_, head) => head * blocks);
 	const dims = [batch, 1, choices, blocks];
-	return {
+	const feeds: Record<string, Tensor> = {
 		[decoderInputs.voters]: integers([choices, voters.length / choices], voters),
 		[decoderInputs.blockMask]: { dtype: "float32", dims, data: mask },
 		[decoderInputs.visibleBlocks]: { dtype: "float32", dims, data: mask.map((value) => Number(value === 0)) },
-		[decoderInputs.valueRows]: integers([batch, kvHeads, 1, 1], heads),
-		[decoderInputs.keyRows]: integers(
-			[batch, kvHeads, 1, headDim, 1],
-			heads.flatMap((row) => Array.from({ length: headDim }, (_, d) => row * headDim + d * blocks)),
-		),
 	};
+	for (const heads of headCounts(recall.parts)) {
+		const rows = Array.from({ length: batch * heads }, (_, head) => head * blocks);
+		const channels = rows.flatMap((row) =>
+			Array.from({ length: headDim }, (_, d) => row * headDim + d * blocks),
+		);
+		feeds[decoderInputs.valueRows(heads)] = integers([batch, heads, 1, 1], rows);
+		feeds[decoderInputs.keyRows(heads)] = integers([batch, heads, 1, headDim, 1], channels);
+	}
+	return feeds;
 }
 
 /** A shared choice takes what the first token sees, and so every other. */
 function fillMask(
-	{ blocks, blockSize }: ChoiceStep,
+	{ blocks, recall: { blockSize } }: ChoiceStep,
 	view: SegmentView,
 	out: Float32Array,
 	choices: number,

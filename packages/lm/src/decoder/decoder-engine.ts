@@ -3,9 +3,9 @@
  */
 import { formatPolicy, type Policy, type Positions } from "@tok/kv-cache";
 import { type Pairing, type RopeFrequencies, ropeFrequencies } from "@tok/rope";
-import { type GraphFile, type GraphSession, type Runtime, TokError } from "@tok/runtime";
+import { type GraphFile, type GraphSession, type KvPart, type Runtime, TokError } from "@tok/runtime";
 import type { Precision } from "../model.ts";
-import { layersWithoutWindow } from "./cache-cost.ts";
+import { headsWithoutWindow, type Remembering, sendsOn } from "./cache-cost.ts";
 import { buildDecoder } from "./decoder.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { describeSegments, type GraphSegment } from "./graph-segments.ts";
@@ -19,8 +19,8 @@ export interface DecoderEngineOptions {
 	readonly precision: Precision;
 	readonly pairing: Pairing;
 	readonly runtime: Runtime;
-	/** Layers in which sessions recall. Defaults to all that look back without a limit. */
-	readonly memoryLayers?: readonly number[] | undefined;
+	/** Heads in which sessions recall. Defaults to all of the layers that look back without a limit. */
+	readonly memoryHeads?: readonly KvPart[] | undefined;
 	/** Names the model's graphs for a runtime that keeps them. Defaults to none. */
 	readonly graphKey?: () => string | undefined;
 }
@@ -30,28 +30,23 @@ export class DecoderEngine {
 	readonly weights: Weights;
 	readonly precision: Precision;
 	readonly runtime: Runtime;
-	/** Layers in which sessions recall, ascending. */
-	readonly memoryLayers: readonly number[];
+	/** Heads in which sessions recall, and how they keep what they recall: in 8 bits where the rest is. */
+	readonly remembering: Remembering;
 	readonly pairing: Pairing;
 	readonly #graphKey: DecoderEngineOptions["graphKey"];
 	readonly #graphs = new Map<string, Promise<GraphSession>>(); // describeSegments → graph
 	#disposed = false;
 
-	/** Throws when `memoryLayers` are none of the model's that look back without a limit. */
-	constructor({
-		config,
-		weights,
-		precision,
-		pairing,
-		runtime,
-		memoryLayers,
-		graphKey,
-	}: DecoderEngineOptions) {
+	/** Throws when `memoryHeads` are none of layers that look back without a limit. */
+	constructor({ config, weights, precision, pairing, runtime, memoryHeads, graphKey }: DecoderEngineOptions) {
 		this.config = config;
 		this.weights = weights;
 		this.precision = precision;
 		this.runtime = runtime;
-		this.memoryLayers = checkedMemoryLayers(config, memoryLayers);
+		this.remembering = {
+			heads: checkedHeads(config, memoryHeads),
+			format: precision === "exact" ? "float32" : "int8",
+		};
 		this.pairing = pairing;
 		this.#graphKey = graphKey;
 	}
@@ -59,7 +54,7 @@ export class DecoderEngine {
 	/** The graph for a cache of these segments. A failure is not kept: the next call tries again. */
 	graph(segments: readonly GraphSegment[]): Promise<GraphSession> {
 		this.checkOpen();
-		const name = describeSegments(segments, this.memoryLayers);
+		const name = describeSegments(segments);
 		const known = this.#graphs.get(name);
 		if (known !== undefined) return known;
 		const loading = this.#load(segments, name);
@@ -82,10 +77,23 @@ export class DecoderEngine {
 		);
 	}
 
+	/** The segments that plans of a policy have views of, as its graph sees them: none for `recompute`. */
+	segments(policy: Policy): readonly GraphSegment[] {
+		const { heads, format } = this.remembering;
+		const parts = sendsOn(policy) ? headsWithoutWindow(this.config) : heads;
+		return policy
+			.filter(({ kind }) => kind !== "recompute")
+			.map(({ recall, takes }) =>
+				recall === undefined || typeof takes !== "object"
+					? {}
+					: { recall: { blocks: recall, blockSize: takes.entries, parts, format } },
+			);
+	}
+
 	/** Throws when the model cannot keep what the policy says. */
 	checkPolicy(policy: Policy): void {
 		checkCompressors(policy);
-		if (policy.some(({ recall }) => recall !== undefined) && this.memoryLayers.length === 0)
+		if (policy.some(({ recall }) => recall !== undefined) && this.remembering.heads.length === 0)
 			throw new TokError(
 				"lm",
 				`${formatPolicy(policy)}: expected a model with layers that look back without a limit, got ` +
@@ -105,12 +113,12 @@ export class DecoderEngine {
 	}
 
 	async #load(segments: readonly GraphSegment[], name: string): Promise<GraphSession> {
-		const { config, weights, precision, runtime, memoryLayers } = this;
+		const { config, weights, precision, runtime } = this;
 		const memory = new WeightMemory();
 		// Four bytes a parameter are not worth their disk.
 		const key = precision === "fast" ? this.#graphKey?.() : undefined;
 		const make = (): GraphFile =>
-			buildDecoder(config, weights, { precision, segments, memoryLayers, pairing: this.pairing, memory });
+			buildDecoder(config, weights, { precision, segments, pairing: this.pairing, memory });
 		try {
 			return await runtime.loadGraph(make, key === undefined ? {} : { key: `${key}, ${name}` });
 		} finally {
@@ -119,18 +127,22 @@ export class DecoderEngine {
 	}
 }
 
-function checkedMemoryLayers(
-	config: DecoderConfig,
-	wanted: readonly number[] | undefined,
-): readonly number[] {
-	const able = layersWithoutWindow(config);
+function checkedHeads(config: DecoderConfig, wanted: readonly KvPart[] | undefined): readonly KvPart[] {
+	const able = headsWithoutWindow(config);
 	if (wanted === undefined) return able;
-	const unable = wanted.filter((layer) => !able.includes(layer));
-	if (unable.length > 0 || wanted.length === 0)
+	const byLayer = new Map<number, Set<number>>();
+	for (const { layer, heads } of wanted)
+		byLayer.set(layer, new Set([...(byLayer.get(layer) ?? []), ...heads]));
+	const known = [...byLayer].every(([layer, heads]) => {
+		const all = able.find((part) => part.layer === layer)?.heads ?? [];
+		return heads.size > 0 && [...heads].every((head) => all.includes(head));
+	});
+	if (!known || byLayer.size === 0)
 		throw new TokError(
 			"lm",
-			`memoryLayers: expected layers among the ${able.length} of ${config.layers.length} that look back without a limit, ` +
-				`got ${wanted.length === 0 ? "none" : unable.join(", ")}. Leave them out for all.`,
+			`memoryHeads: expected heads 0 to ${config.kvHeads - 1} of the ${able.length} of ${config.layers.length} layers that ` +
+				`look back without a limit, got ${JSON.stringify(wanted)}. Leave them out for all.`,
 		);
-	return [...new Set(wanted)].sort((a, b) => a - b);
+	const ascending = (numbers: Iterable<number>): number[] => [...numbers].sort((a, b) => a - b);
+	return ascending(byLayer.keys()).map((layer) => ({ layer, heads: ascending(byLayer.get(layer) ?? []) }));
 }

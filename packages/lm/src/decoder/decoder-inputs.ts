@@ -24,15 +24,15 @@ export const decoderInputs = {
 	visibleBlocks: "recall.visible",
 	/** float32 [batch, 1, choices, blocks] */
 	blockMask: "recall.mask",
-	/** int64 [batch, kvHeads, 1, headDim, 1] */
-	keyRows: "recall.keys",
-	/** int64 [batch, kvHeads, 1, 1] */
-	valueRows: "recall.values",
+	/** int64 [batch, heads, 1, headDim, 1], for layers that remember in so many heads */
+	keyRows: (heads: number): string => `recall.keys.${heads}`,
+	/** int64 [batch, heads, 1, 1] */
+	valueRows: (heads: number): string => `recall.values.${heads}`,
 } as const;
 
 /** float32 [logitRows, vocabulary] */
 export const LOGITS = "logits";
-/** int64 [batch, remembering layers · kvHeads, choices, blocks]: what each choice took, by its place in the buffers. */
+/** int64 [batch, heads that remember, choices, blocks]: what each choice took, by its place in the buffers. */
 export const RECALLED_BLOCKS = "recall.blocks";
 /** float32 of the same shape: softmax weight on each block, summed over the choice's queries and the group's heads. */
 export const RECALLED_MASS = "recall.mass_on_blocks";

@@ -18,7 +18,7 @@ import { type KvStore, TokError } from "@tok/runtime";
 import { cacheBytes, cacheShape } from "./cache-cost.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import { LOGITS } from "./decoder-inputs.ts";
-import { type GraphSegment, graphSegments } from "./graph-segments.ts";
+import type { GraphSegment } from "./graph-segments.ts";
 import type { BatchPlace, StepBatch } from "./step-batch.ts";
 import { StepFeeds, type StepRow } from "./step-feeds.ts";
 import { carryOut } from "./transfers.ts";
@@ -72,8 +72,8 @@ export class DecoderState {
 		this.#place = place;
 		this.#tail = [...tail];
 		this.#tailLimit = tailLimit(cache.policy);
-		this.#segments = graphSegments(cache.policy);
-		this.#feeds = new StepFeeds(engine, this.#segments);
+		this.#segments = engine.segments(cache.policy);
+		this.#feeds = new StepFeeds(engine.config, this.#segments);
 		this.#ropes = engine.frequencies(cache.policy, cache.positions);
 	}
 
@@ -264,10 +264,10 @@ function tailLimit(policy: Policy): number {
 }
 
 function createStore(engine: DecoderEngine, cache: KvCache): KvStore {
-	const { runtime, config, memoryLayers } = engine;
+	const { runtime, config, remembering } = engine;
 	engine.checkPolicy(cache.policy);
 	// Buffers grow while a window fills: that it will not fit is said before it has begun to.
-	const bytes = cacheBytes(config, cache.policy, memoryLayers);
+	const bytes = cacheBytes(config, cache.policy, remembering);
 	const limit = runtime.memoryLimit ?? Number.POSITIVE_INFINITY;
 	if (Number.isFinite(bytes) && bytes > limit)
 		throw new TokError(
@@ -275,7 +275,7 @@ function createStore(engine: DecoderEngine, cache: KvCache): KvStore {
 			`${formatPolicy(cache.policy)}: expected a cache within the ${limit} bytes of memory, got ${bytes}. ` +
 				"Choose a smaller window.",
 		);
-	return runtime.createKvStore(cacheShape(config, cache.policy, cache.slots(), memoryLayers));
+	return runtime.createKvStore(cacheShape(config, cache.policy, cache.slots(), remembering));
 }
 
 /** Throws unless every id is a token of the vocabulary. */

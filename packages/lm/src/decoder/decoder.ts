@@ -4,8 +4,19 @@
  *
  * Activations are rows [batch · tokens, hidden]; only attention sees batch and tokens apart.
  */
-import { concat, type Dim, GraphBuilder, mul, reshape, split, transpose, type Value } from "@tok/graph";
 import {
+	concat,
+	type Dim,
+	type DType,
+	GraphBuilder,
+	mul,
+	reshape,
+	split,
+	transpose,
+	type Value,
+} from "@tok/graph";
+import {
+	type Archived,
 	attention,
 	type CachedSegment,
 	embedding,
@@ -25,7 +36,14 @@ import type { Precision } from "../model.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { decoderInputs, LOGITS, RECALLED_BLOCKS, RECALLED_MASS } from "./decoder-inputs.ts";
 import { DecoderWeights } from "./decoder-weights.ts";
-import { framesOf, freshFrame, type GraphSegment } from "./graph-segments.ts";
+import {
+	archiveOf,
+	framesOf,
+	freshFrame,
+	type GraphSegment,
+	headCounts,
+	type Recall,
+} from "./graph-segments.ts";
 import { ResidualStream, type Rows } from "./residual-stream.ts";
 import type { WeightMemory } from "./weight-memory.ts";
 import type { Weights } from "./weights.ts";
@@ -34,8 +52,6 @@ export interface DecoderOptions {
 	readonly precision: Precision;
 	/** Segments of the cache that the graph attends to, in the policy's order. */
 	readonly segments: readonly GraphSegment[];
-	/** Layers that recall. */
-	readonly memoryLayers: readonly number[];
 	readonly pairing: Pairing;
 	/** Holds the quantised weights of the graph, until the caller releases it. */
 	readonly memory: WeightMemory;
@@ -154,22 +170,16 @@ class StepInputs {
 	readonly #graph: GraphBuilder;
 	readonly #config: DecoderConfig;
 	readonly #segments: readonly GraphSegment[];
-	readonly #memoryLayers: readonly number[];
 	readonly #rotations = new Map<number, ReadonlyMap<number, Rotation>>(); // rope → frame → rotation
 	readonly #masks = new Map<number | undefined, Value<"float32">>(); // window → mask
-	readonly #choices: RecallChoices | undefined;
+	readonly #choices: ReadonlyMap<number, RecallChoices> | undefined; // heads → choices
 
-	constructor(
-		graph: GraphBuilder,
-		config: DecoderConfig,
-		{ segments, memoryLayers, pairing }: DecoderOptions,
-	) {
+	constructor(graph: GraphBuilder, config: DecoderConfig, { segments, pairing }: DecoderOptions) {
 		this.#graph = graph;
-		this.#memoryLayers = memoryLayers;
 		this.#config = config;
 		this.#segments = segments;
-		const archive = segments.findIndex(({ recall }) => recall !== undefined);
-		this.tokens = archive < 0 ? "tokens" : "choices*span";
+		const recall = segments[archiveOf(segments)]?.recall;
+		this.tokens = recall === undefined ? "tokens" : "choices*span";
 		this.ids = graph.input(decoderInputs.ids, "int64", ["batch", this.tokens]);
 		this.logitRows = graph.input(decoderInputs.logitRows, "int64", ["logitRows"]);
 		const used = new Set(config.layers.map(({ rope }) => rope));
@@ -180,7 +190,7 @@ class StepInputs {
 			const angles = (name: string): Value<"float32"> =>
 				graph.input(name, "float32", [`batch*${this.tokens}`, rotaryDim / 2]);
 			const frames = new Map<number, Rotation>();
-			for (const frame of framesOf(segments, rope, config.layers, memoryLayers))
+			for (const frame of framesOf(segments, rope, config.layers))
 				frames.set(frame, {
 					cos: angles(decoderInputs.cos(rope, frame)),
 					sin: angles(decoderInputs.sin(rope, frame)),
@@ -205,7 +215,7 @@ class StepInputs {
 			);
 			this.#masks.set(window, concat(parts, 4));
 		}
-		if (archive >= 0) this.#choices = choiceInputs(graph, config);
+		if (recall !== undefined) this.#choices = choiceInputs(graph, config, recall);
 	}
 
 	freshRotation({ rope }: LayerKind): Rotation | undefined {
@@ -213,37 +223,53 @@ class StepInputs {
 	}
 
 	/** The cache of one layer, as inputs, without its archive. */
-	segments(kind: LayerKind, layer: number): CachedSegment[] {
-		return this.#segments.flatMap(({ recall }, segment) =>
-			recall === undefined ? this.#cached(kind, layer, segment, `slots.${segment}`) : [],
-		);
+	segments({ rope }: LayerKind, layer: number): CachedSegment[] {
+		const { kvHeads, headDim } = this.#config;
+		const buffer = (name: string, rows: Dim, columns: Dim): Value<"float32"> =>
+			this.#graph.input(name, "float32", ["batch", kvHeads, 1, rows, columns]);
+		return this.#segments.flatMap(({ recall }, segment) => {
+			if (recall !== undefined) return [];
+			const slots = `slots.${segment}`;
+			return {
+				key: buffer(kvNames.key(segment, layer), headDim, slots),
+				value: buffer(kvNames.value(segment, layer), slots, headDim),
+				rotation: this.#rotation(rope, segment),
+			};
+		});
 	}
 
 	/** The archive of one layer, if it has one. */
 	archive(kind: LayerKind, layer: number): RecalledSegment | undefined {
-		const segment = this.#segments.findIndex(({ recall }) => recall !== undefined);
-		const recall = this.#segments[segment]?.recall;
-		if (recall === undefined || this.#choices === undefined || !this.#memoryLayers.includes(layer))
-			return undefined;
-		const cached = this.#cached(kind, layer, segment, multiple("blocks", recall.blockSize));
+		const segment = archiveOf(this.#segments);
+		const { recall } = this.#segments[segment] ?? {};
+		const heads = recall?.parts.find((part) => part.layer === layer)?.heads;
+		const choices = this.#choices?.get(heads?.length ?? 0);
+		if (recall === undefined || heads === undefined || choices === undefined) return undefined;
+		const { blocks, blockSize, format } = recall;
+		const slots = blockSize === 1 ? "blocks" : `${blockSize}*blocks`;
+		const archived = (what: "key" | "value", dims: (width: number) => [Dim, Dim]): Archived => {
+			const input = <D extends DType>(name: string, dtype: D, width: number): Value<D> =>
+				this.#graph.input(name, dtype, ["batch", heads.length, 1, ...dims(width)]);
+			const name = kvNames[what](segment, layer);
+			if (format === "float32") return { numbers: input(name, "float32", this.#config.headDim) };
+			const scale = kvNames[`${what}Scale`](segment, layer);
+			return { codes: input(name, "int8", this.#config.headDim), scale: input(scale, "float32", 1) };
+		};
 		const rope = kind.rope === undefined ? undefined : this.#config.ropes[kind.rope];
-		const gain = rope === undefined ? 1 : ropeFrequencies(rope).attentionFactor;
-		return { ...cached, ...recall, gain, choices: this.#choices };
+		return {
+			heads,
+			key: archived("key", (width) => [width, slots]),
+			value: archived("value", (width) => [slots, width]),
+			rotation: this.#rotation(kind.rope, segment),
+			blockSize,
+			blocks,
+			gain: rope === undefined ? 1 : ropeFrequencies(rope).attentionFactor,
+			choices,
+		};
 	}
 
 	mask({ window }: LayerKind): Value<"float32"> {
 		return this.#masks.get(window) as Value<"float32">;
-	}
-
-	#cached({ rope }: LayerKind, layer: number, segment: number, slots: Dim): CachedSegment {
-		const { kvHeads, headDim } = this.#config;
-		const buffer = (name: string, rows: Dim, columns: Dim): Value<"float32"> =>
-			this.#graph.input(name, "float32", ["batch", kvHeads, 1, rows, columns]);
-		return {
-			key: buffer(kvNames.key(segment, layer), headDim, slots),
-			value: buffer(kvNames.value(segment, layer), slots, headDim),
-			rotation: this.#rotation(rope, segment),
-		};
 	}
 
 	#rotation(rope: number | undefined, frame: number): Rotation | undefined {
@@ -251,16 +277,21 @@ class StepInputs {
 	}
 }
 
-function choiceInputs(graph: GraphBuilder, { kvHeads, headDim }: DecoderConfig): RecallChoices {
-	return {
-		voters: graph.input(decoderInputs.voters, "int64", ["choices", "voters"]),
-		visible: graph.input(decoderInputs.visibleBlocks, "float32", ["batch", 1, "choices", "blocks"]),
-		mask: graph.input(decoderInputs.blockMask, "float32", ["batch", 1, "choices", "blocks"]),
-		keyRows: graph.input(decoderInputs.keyRows, "int64", ["batch", kvHeads, 1, headDim, 1]),
-		valueRows: graph.input(decoderInputs.valueRows, "int64", ["batch", kvHeads, 1, 1]),
-	};
-}
-
-function multiple(symbol: string, factor: number): Dim {
-	return factor === 1 ? symbol : `${factor}*${symbol}`;
+/** One for each number of heads that layers remember in. */
+function choiceInputs(
+	graph: GraphBuilder,
+	{ headDim }: DecoderConfig,
+	{ parts }: Recall,
+): ReadonlyMap<number, RecallChoices> {
+	const voters = graph.input(decoderInputs.voters, "int64", ["choices", "voters"]);
+	const visible = graph.input(decoderInputs.visibleBlocks, "float32", ["batch", 1, "choices", "blocks"]);
+	const mask = graph.input(decoderInputs.blockMask, "float32", ["batch", 1, "choices", "blocks"]);
+	const choices = (heads: number): RecallChoices => ({
+		voters,
+		visible,
+		mask,
+		keyRows: graph.input(decoderInputs.keyRows(heads), "int64", ["batch", heads, 1, headDim, 1]),
+		valueRows: graph.input(decoderInputs.valueRows(heads), "int64", ["batch", heads, 1, 1]),
+	});
+	return new Map(headCounts(parts).map((heads) => [heads, choices(heads)]));
 }

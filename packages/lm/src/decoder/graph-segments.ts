@@ -1,5 +1,5 @@
 /** What a graph has to know of a policy's segments, and how such graphs are told apart. */
-import type { Policy } from "@tok/kv-cache";
+import type { KvFormat, KvPart } from "@tok/runtime";
 import type { LayerKind } from "../architectures/architecture.ts";
 
 export interface GraphSegment {
@@ -12,30 +12,30 @@ export interface Recall {
 	readonly blocks: number;
 	/** Entries of a block. */
 	readonly blockSize: number;
+	/** Heads that remember, of layers without a window of their own. */
+	readonly parts: readonly KvPart[];
+	readonly format: KvFormat;
 }
 
-/** The segments that a policy's plans have views of: none for `recompute`. */
-export function graphSegments(policy: Policy): readonly GraphSegment[] {
-	return policy
-		.filter(({ kind }) => kind !== "recompute")
-		.map(({ recall, takes }) =>
-			recall === undefined || typeof takes !== "object"
-				? {}
-				: { recall: { blocks: recall, blockSize: takes.entries } },
-		);
-}
-
-/** Equal for equal graphs: "3 segments, recalling 8x16 in 1 by layers 14 17 20". */
-export function describeSegments(
-	segments: readonly GraphSegment[],
-	memoryLayers: readonly number[] = [],
-): string {
-	const recalls = segments.map(({ recall }, segment) =>
-		recall === undefined
-			? ""
-			: `, recalling ${recall.blocks}x${recall.blockSize} in ${segment} by layers ${memoryLayers.join(" ")}`,
-	);
+/** Equal for equal graphs: "3 segments, recalling 8x16 in 1 as int8 by 14.0,1 17.1". */
+export function describeSegments(segments: readonly GraphSegment[]): string {
+	const recalls = segments.map(({ recall }, segment) => {
+		if (recall === undefined) return "";
+		const { blocks, blockSize, parts, format } = recall;
+		const heads = parts.map(({ layer, heads }) => `${layer}.${heads.join()}`).join(" ");
+		return `, recalling ${blocks}x${blockSize} in ${segment} as ${format} by ${heads}`;
+	});
 	return `${segments.length} segments${recalls.join("")}`;
+}
+
+/** The segment of which blocks are recalled; −1 for none. */
+export function archiveOf(segments: readonly GraphSegment[]): number {
+	return segments.findIndex(({ recall }) => recall !== undefined);
+}
+
+/** In how many heads layers remember: each number once. */
+export function headCounts(parts: readonly KvPart[]): readonly number[] {
+	return [...new Set(parts.map(({ heads }) => heads.length))];
 }
 
 /** The frame of the fresh keys: the last segment's, which shares its own with them. */
@@ -48,10 +48,9 @@ export function framesOf(
 	segments: readonly GraphSegment[],
 	rope: number,
 	layers: readonly LayerKind[],
-	memoryLayers: readonly number[],
 ): readonly number[] {
-	const remembering = memoryLayers.some((layer) => layers[layer]?.rope === rope);
-	return Array.from({ length: freshFrame(segments) + 1 }, (_, frame) => frame).filter(
-		(frame) => segments[frame]?.recall === undefined || remembering,
-	);
+	return Array.from({ length: freshFrame(segments) + 1 }, (_, frame) => frame).filter((frame) => {
+		const recall = segments[frame]?.recall;
+		return recall === undefined || recall.parts.some(({ layer }) => layers[layer]?.rope === rope);
+	});
 }

@@ -10,7 +10,7 @@ import { type KvBank, type KvStore, TokError } from "@tok/runtime";
 import { cacheShape } from "./cache-cost.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import { LOGITS } from "./decoder-inputs.ts";
-import { describeSegments, type GraphSegment, graphSegments } from "./graph-segments.ts";
+import { describeSegments, type GraphSegment } from "./graph-segments.ts";
 import { StepFeeds, type StepRow } from "./step-feeds.ts";
 
 /** A session's place: its store, and the way into the batch. */
@@ -52,10 +52,10 @@ export class StepBatch {
 		engine.checkPolicy(policy);
 		this.policy = policy;
 		this.#engine = engine;
-		this.#segments = graphSegments(policy);
-		this.#feeds = new StepFeeds(engine, this.#segments);
+		this.#segments = engine.segments(policy);
+		this.#feeds = new StepFeeds(engine.config, this.#segments);
 		this.bank = engine.runtime.createKvBank(
-			cacheShape(engine.config, policy, slots, engine.memoryLayers),
+			cacheShape(engine.config, policy, slots, engine.remembering),
 			size,
 		);
 		this.#stores = new Array<undefined>(size).fill(undefined);
@@ -70,7 +70,7 @@ export class StepBatch {
 	take(policy: Policy): BatchPlace {
 		const { shape } = this.bank;
 		const fits =
-			describeSegments(graphSegments(policy)) === describeSegments(this.#segments) &&
+			describeSegments(this.#engine.segments(policy)) === describeSegments(this.#segments) &&
 			fullSlots(policy).every((slots, segment) => slots <= (shape.slots[segment] as number));
 		if (!fits)
 			throw new TokError(

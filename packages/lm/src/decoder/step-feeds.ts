@@ -9,7 +9,7 @@ import type { Tensor } from "@tok/runtime";
 import { type Choosing, choiceFeeds } from "./choice-feeds.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { decoderInputs } from "./decoder-inputs.ts";
-import { framesOf, type GraphSegment } from "./graph-segments.ts";
+import { archiveOf, framesOf, type GraphSegment, type Recall } from "./graph-segments.ts";
 
 /** One session's row of a batch. All rows of a batch read equally many tokens. */
 export interface StepRow {
@@ -18,12 +18,6 @@ export interface StepRow {
 	readonly ids: readonly number[];
 	/** Of `config.ropes`, as long a context as the session's in mind. */
 	readonly ropes: readonly RopeFrequencies[];
-}
-
-/** What feeds depend on besides the segments. */
-interface FedEngine {
-	readonly config: DecoderConfig;
-	readonly memoryLayers: readonly number[];
 }
 
 export class StepFeeds {
@@ -35,14 +29,14 @@ export class StepFeeds {
 	readonly #config: DecoderConfig;
 	/** The segment of which blocks are recalled; −1 for none. */
 	readonly #archive: number;
-	readonly #blockSize: number;
+	readonly #recall: Recall | undefined;
 
 	/** @param segments Those of the graph that is fed. */
-	constructor({ config, memoryLayers }: FedEngine, segments: readonly GraphSegment[]) {
+	constructor(config: DecoderConfig, segments: readonly GraphSegment[]) {
 		this.#config = config;
-		const frames = (rope: number): readonly number[] => framesOf(segments, rope, config.layers, memoryLayers);
-		this.#archive = segments.findIndex(({ recall }) => recall !== undefined);
-		this.#blockSize = segments[this.#archive]?.recall?.blockSize ?? 1;
+		const frames = (rope: number): readonly number[] => framesOf(segments, rope, config.layers);
+		this.#archive = archiveOf(segments);
+		this.#recall = segments[this.#archive]?.recall;
 		this.#ropes = [...new Set(config.layers.flatMap(({ rope }) => rope ?? []))];
 		this.#frames = new Map(this.#ropes.map((rope) => [rope, frames(rope)]));
 		this.#windows = [...new Set(config.layers.map(({ window }) => window))];
@@ -72,10 +66,10 @@ export class StepFeeds {
 		for (const rope of this.#ropes) this.#angles(feeds, rows, rope, tokens);
 		for (const window of this.#windows) this.#masks(feeds, rows, slots, { tokens, window });
 		const archive = slots[this.#archive];
-		if (archive === undefined) return feeds;
+		const recall = this.#recall;
+		if (archive === undefined || recall === undefined) return feeds;
 		const views = rows.map((row) => row?.plan.segments[this.#archive]);
-		const blocks = archive / this.#blockSize;
-		const step = { views, tokens, blocks, blockSize: this.#blockSize, choosing };
+		const step = { views, tokens, blocks: archive / recall.blockSize, recall, choosing };
 		return Object.assign(feeds, choiceFeeds(step, this.#config));
 	}
 

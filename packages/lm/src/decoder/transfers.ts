@@ -5,7 +5,7 @@
  */
 import type { Plan, Policy, Range, SegmentView, Transfer } from "@tok/kv-cache";
 import { type Pairing, type RopeFrequencies, ropeAngles } from "@tok/rope";
-import { type KvStore, TokError } from "@tok/runtime";
+import { type KvPart, type KvStore, TokError } from "@tok/runtime";
 import type { LayerKind } from "../architectures/architecture.ts";
 import { type Compressor, compressors } from "./compressors.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
@@ -34,10 +34,11 @@ async function carryOutOne(
 ): Promise<void> {
 	const { takes, compressor } = policy[to] ?? {};
 	if (typeof takes !== "object") throw new TokError("lm", `internal: segment ${to} takes no drops.`);
-	const layersIn = (segment: number): readonly number[] =>
-		store.shape.layersOf?.[segment] ?? [...config.layers.keys()];
+	const heads = Array.from({ length: config.kvHeads }, (_, head) => head);
+	const partsIn = (segment: number): readonly KvPart[] =>
+		store.shape.kinds?.[segment]?.parts ?? [...config.layers.keys()].map((layer) => ({ layer, heads }));
 	const read = await readRange(store, from, entries);
-	const rows = new Rows(config, layersIn(from), read).only(layersIn(to));
+	const rows = new Rows(config, partsIn(from), read).only(partsIn(to));
 	const positionIn = (segment: number, entry: number): number =>
 		policy[segment]?.distance === undefined ? (segments[segment] as SegmentView).origin + entry : 0;
 	const rotation = { ropes, pairing };
@@ -56,52 +57,57 @@ function compressorOf(name: string): Compressor {
 	);
 }
 
-/** Keys and values of some entries on the host, in some layers: float32 [layers, 2, kvHeads, length, headDim]. */
+/** Keys and values of some entries on the host, in some heads: float32 [layers, 2, heads, length, headDim]. */
 class Rows {
 	readonly data: Float32Array;
 	readonly length: number;
-	readonly #layers: readonly number[];
+	readonly #parts: readonly KvPart[];
 	readonly #config: DecoderConfig;
 
-	constructor(config: DecoderConfig, layers: readonly number[], data: Float32Array) {
+	constructor(config: DecoderConfig, parts: readonly KvPart[], data: Float32Array) {
+		const heads = parts.reduce((sum, part) => sum + part.heads.length, 0);
 		this.#config = config;
-		this.#layers = layers;
+		this.#parts = parts;
 		this.data = data;
-		this.length = data.length / (layers.length * 2 * config.kvHeads * config.headDim);
+		this.length = data.length / (heads * 2 * config.headDim);
 	}
 
-	/** The rows of fewer layers. */
-	only(layers: readonly number[]): Rows {
-		if (layers.length === this.#layers.length) return this;
-		const size = this.data.length / this.#layers.length;
-		const data = new Float32Array(layers.length * size);
-		layers.forEach((layer, i) => {
-			const from = this.#layers.indexOf(layer) * size;
-			data.set(this.data.subarray(from, from + size), i * size);
-		});
-		return new Rows(this.#config, layers, data);
+	/** The rows of fewer heads. */
+	only(parts: readonly KvPart[]): Rows {
+		const from = new Map([...this.#planes()].map(({ name, rows }) => [name, rows]));
+		const heads = parts.reduce((sum, part) => sum + part.heads.length, 0);
+		const data = new Float32Array(heads * 2 * this.length * this.#config.headDim);
+		const fewer = new Rows(this.#config, parts, data);
+		for (const { name, rows } of fewer.#planes()) rows.set(from.get(name) as Float32Array);
+		return fewer;
 	}
 
 	/** Turns entry i's keys by `by(i)` positions and no longer: the attention factor is in them already. */
 	rotate(by: (i: number) => number, { ropes, pairing }: Turning): void {
 		const positions = Float64Array.from({ length: this.length }, (_, i) => by(i));
 		if (positions.every((position) => position === 0)) return;
-		const { kvHeads, headDim } = this.#config;
 		const angles = ropes.map((frequencies) => {
 			const count = this.length * frequencies.inverseFrequencies.length;
 			const out = { cos: new Float64Array(count), sin: new Float64Array(count) };
 			return ropeAngles({ ...frequencies, attentionFactor: 1 }, positions, out);
 		});
-		const plane = this.length * headDim;
-		this.#layers.forEach((layer, i) => {
+		for (const { layer, kind, rows } of this.#planes()) {
 			const { rope } = this.#config.layers[layer] as LayerKind;
 			const turn = rope === undefined ? undefined : angles[rope];
-			if (turn === undefined) return;
-			for (let head = 0; head < kvHeads; head++) {
-				const from = (i * 2 * kvHeads + head) * plane;
-				turnPlane(this.data.subarray(from, from + plane), this.length, turn, pairing);
-			}
-		});
+			if (kind === "key" && turn !== undefined) turnPlane(rows, this.length, turn, pairing);
+		}
+	}
+
+	/** Each head's keys, or values, [length, headDim], where they lie. */
+	*#planes(): Generator<{ name: string; layer: number; kind: "key" | "value"; rows: Float32Array }> {
+		const size = this.length * this.#config.headDim;
+		let at = 0;
+		for (const { layer, heads } of this.#parts)
+			for (const kind of ["key", "value"] as const)
+				for (const head of heads) {
+					yield { name: `${layer}.${kind}.${head}`, layer, kind, rows: this.data.subarray(at, at + size) };
+					at += size;
+				}
 	}
 
 	/** Each `group` entries in one. */
@@ -112,7 +118,7 @@ class Rows {
 			const entries = this.data.subarray(to * group, (to + headDim) * group);
 			merge(entries, data.subarray(to, to + headDim));
 		}
-		return new Rows(this.#config, this.#layers, data);
+		return new Rows(this.#config, this.#parts, data);
 	}
 }
 

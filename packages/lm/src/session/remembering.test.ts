@@ -141,22 +141,35 @@ test("S33: an archive of nothing is no memory, bit for bit", async () => {
 	expect(empty).toEqual(without);
 });
 
-test("S34: memory layers cost what they are, and no others", async () => {
+test("S34: memory heads cost what they are, and no others", async () => {
 	const policy = parsePolicy("sink:4,memory:64/2x8,rolling:28");
-	const some = await loadModel(folder, { runtime, memoryLayers: [1] });
+	const some = await loadModel(folder, {
+		runtime,
+		memoryHeads: [
+			{ layer: 2, heads: [1] },
+			{ layer: 0, heads: [0] },
+			{ layer: 0, heads: [1] },
+		],
+	});
 	const { layers, kvHeads, headDim } = model.info;
-	const perLayer = kvHeads * headDim * 2 * 4;
-	expect(model.cacheBytes(policy)).toBe((4 + 35 + 64 + 128) * layers * perLayer);
-	expect(some.cacheBytes(policy)).toBe(((4 + 35) * layers + 64 + 128) * perLayer);
+	const perHead = headDim * 2 * 4;
+	expect(model.cacheBytes(policy)).toBe((4 + 35 + 64 + 128) * layers * kvHeads * perHead);
+	expect(some.cacheBytes(policy)).toBe(((4 + 35) * layers * kvHeads + (64 + 128) * 3) * perHead);
 	const session = some.createSession({ policy });
 	await session.append(story);
 	expect(await next(session)).toHaveLength(24);
 	await some.dispose();
 });
 
-test.each([[[7]], [[-1]], [[0.5]], [[]]])("S34: memory layers %j are an error", async (memoryLayers) => {
-	await expect(loadModel(folder, { runtime, memoryLayers })).rejects.toThrow(
-		"[tok/lm] memoryLayers: expected layers among the 3 of 3 that look back without a limit",
+test.each([
+	[[{ layer: 3, heads: [0] }]],
+	[[{ layer: -1, heads: [0] }]],
+	[[{ layer: 0, heads: [2] }]],
+	[[{ layer: 0, heads: [] }]],
+	[[]],
+])("S34: memory heads %j are an error", async (memoryHeads) => {
+	await expect(loadModel(folder, { runtime, memoryHeads })).rejects.toThrow(
+		"[tok/lm] memoryHeads: expected heads 0 to 1 of the 3 of 3 layers that look back without a limit",
 	);
 });
 

@@ -1,6 +1,6 @@
 /** The graphs that conformance cases run. */
 import { add, type Dim, GraphBuilder, matMul, type Shape, type Value } from "@tok/graph";
-import { type DType, type GraphFile, type KvShape, kvNames, type Tensor } from "../runtime.ts";
+import { type DType, type GraphFile, type KvPart, type KvShape, kvNames, type Tensor } from "../runtime.ts";
 import { floats } from "./tensors.ts";
 
 /** y = x. */
@@ -40,18 +40,29 @@ export function mirror(shape: KvShape, batch: Dim = 1): GraphFile {
 	const { layers, kvHeads, headDim, slots } = shape;
 	const graph = new GraphBuilder("mirror");
 	slots.forEach((_, segment) => {
-		for (const layer of layersOfSegment(shape, segment))
-			for (const input of cacheInputs(graph, { kvHeads, headDim }, segment, layer, batch))
-				graph.output(input, seen(input.name));
+		const scaled = shape.kinds?.[segment]?.format === "int8";
+		for (const { layer, heads } of partsOf(shape, segment)) {
+			const input = (name: string, dtype: DType, ...last: Dim[]): void => {
+				const value = graph.input(name, dtype, [batch, heads.length, 1, ...last]);
+				graph.output(value, seen(name));
+			};
+			const dtype = scaled ? "int8" : "float32";
+			input(kvNames.key(segment, layer), dtype, headDim, `slots.${segment}`);
+			input(kvNames.value(segment, layer), dtype, `slots.${segment}`, headDim);
+			if (!scaled) continue;
+			input(kvNames.keyScale(segment, layer), "float32", 1, `slots.${segment}`);
+			input(kvNames.valueScale(segment, layer), "float32", `slots.${segment}`, 1);
+		}
 	});
 	const rows = graph.input("rows", "float32", [batch, layers * 2 * kvHeads, "tokens", headDim]);
 	graph.output(rows, kvNames.fresh);
 	return graph.build();
 }
 
-/** The layers that have buffers of a segment. */
-export function layersOfSegment({ layers, layersOf }: KvShape, segment: number): readonly number[] {
-	return layersOf?.[segment] ?? Array.from({ length: layers }, (_, layer) => layer);
+/** The heads of the layers that have buffers of a segment. */
+export function partsOf({ layers, kvHeads, kinds }: KvShape, segment: number): readonly KvPart[] {
+	const heads = Array.from({ length: kvHeads }, (_, head) => head);
+	return kinds?.[segment]?.parts ?? Array.from({ length: layers }, (_, layer) => ({ layer, heads }));
 }
 
 /** One layer's keys [batch, kvHeads, 1, headDim, slots] and values [batch, kvHeads, 1, slots, headDim] of a segment. */

@@ -2,8 +2,8 @@
  * A key/value store by definition: one number per coordinate, no layout. Stores are compared with it. Its buffers
  * spell out the layouts that `kvNames` promises.
  */
-import { type KvShape, type KvWrite, kvNames, type Tensor } from "../runtime.ts";
-import { layersOfSegment } from "./graphs.ts";
+import { type KvPart, type KvShape, type KvWrite, kvNames, type Tensor } from "../runtime.ts";
+import { partsOf } from "./graphs.ts";
 import { floats } from "./tensors.ts";
 
 type Kind = "key" | "value";
@@ -26,13 +26,13 @@ export class NaiveStore {
 
 	/** `rows` as `readSlots` gives them. */
 	writeSlots(segment: number, slot: number, rows: Float32Array): void {
-		const { kvHeads, headDim } = this.#shape;
-		const own = layersOfSegment(this.shape, segment);
-		const length = rows.length / (own.length * 2 * kvHeads * headDim);
+		const { headDim } = this.#shape;
+		const own = partsOf(this.shape, segment);
+		const length = rows.length / (own.reduce((sum, { heads }) => sum + heads.length, 0) * 2 * headDim);
 		let next = 0;
-		for (const layer of own)
+		for (const { layer, heads } of own)
 			for (const kind of ["key", "value"])
-				for (let head = 0; head < kvHeads; head++)
+				for (const head of heads)
 					for (let i = 0; i < length; i++)
 						for (let d = 0; d < headDim; d++)
 							this.#numbers.set([segment, layer, kind, head, slot + i, d].join("."), rows[next++] as number);
@@ -54,16 +54,18 @@ export class NaiveStore {
 							}
 	}
 
-	/** Rows as a store gives them: [layers, 2, kvHeads, length, headDim]. */
+	/** Rows as a store gives them: [layers, 2, heads, length, headDim]. */
 	readSlots(segment: number, slot: number, length: number): Float32Array {
-		const { kvHeads, headDim } = this.#shape;
+		const scaled = this.#shape.kinds?.[segment]?.format === "int8";
 		const rows: number[] = [];
-		for (const layer of layersOfSegment(this.shape, segment))
-			for (const kind of ["key", "value"])
-				for (let head = 0; head < kvHeads; head++)
-					for (let i = 0; i < length; i++)
-						for (let d = 0; d < headDim; d++)
-							rows.push(this.#numbers.get([segment, layer, kind, head, slot + i, d].join(".")) ?? 0);
+		for (const { layer, heads } of partsOf(this.shape, segment))
+			for (const kind of ["key", "value"] as const)
+				for (const head of heads)
+					for (let i = 0; i < length; i++) {
+						const row = this.#row(segment, layer, kind, head, slot + i);
+						const { codes, scale } = quantised(row);
+						rows.push(...(scaled ? codes.map((code) => code * scale) : row));
+					}
 		return Float32Array.from(rows);
 	}
 
@@ -76,25 +78,62 @@ export class NaiveStore {
 	}
 
 	/** Every buffer by the name of its graph input, in the order of `KvStore.read`: layer, segment, key, value. */
-	buffers(): Map<string, Tensor<"float32">> {
-		const { layers, kvHeads, headDim } = this.#shape;
-		const named = new Map<string, Tensor<"float32">>();
-		for (let layer = 0; layer < layers; layer++)
-			this.#slots.forEach((slots, segment) => {
-				if (!layersOfSegment(this.shape, segment).includes(layer)) return;
-				const keys: number[] = []; // [kvHeads, headDim, slots]
-				const values: number[] = []; // [kvHeads, slots, headDim]
-				const at = (kind: Kind, head: number, slot: number, d: number): number =>
-					this.#numbers.get([segment, layer, kind, head, slot, d].join(".")) ?? 0;
-				for (let head = 0; head < kvHeads; head++) {
-					for (let d = 0; d < headDim; d++)
-						for (let slot = 0; slot < slots; slot++) keys.push(at("key", head, slot, d));
-					for (let slot = 0; slot < slots; slot++)
-						for (let d = 0; d < headDim; d++) values.push(at("value", head, slot, d));
-				}
-				named.set(kvNames.key(segment, layer), floats([1, kvHeads, 1, headDim, slots], keys));
-				named.set(kvNames.value(segment, layer), floats([1, kvHeads, 1, slots, headDim], values));
-			});
+	buffers(): Map<string, Tensor<"float32" | "int8">> {
+		const named = new Map<string, Tensor<"float32" | "int8">>();
+		for (let layer = 0; layer < this.#shape.layers; layer++)
+			for (const segment of this.#slots.keys()) {
+				const part = partsOf(this.shape, segment).find((each) => each.layer === layer);
+				if (part === undefined) continue;
+				this.#buffer(named, segment, part, "key");
+				this.#buffer(named, segment, part, "value");
+			}
 		return named;
 	}
+
+	#buffer(
+		named: Map<string, Tensor<"float32" | "int8">>,
+		segment: number,
+		{ layer, heads }: KvPart,
+		kind: Kind,
+	): void {
+		const { headDim, kinds } = this.#shape;
+		const slots = this.#slots[segment] as number;
+		const scaled = kinds?.[segment]?.format === "int8";
+		const numbers: number[] = []; // keys [heads, headDim, slots], values [heads, slots, headDim]
+		const scales: number[] = []; // [heads, slots]
+		for (const head of heads) {
+			const rows = Array.from({ length: slots }, (_, slot) => {
+				const row = this.#row(segment, layer, kind, head, slot);
+				if (!scaled) return row;
+				const { codes, scale } = quantised(row);
+				scales.push(scale);
+				return codes;
+			});
+			if (kind === "value") numbers.push(...rows.flat());
+			else for (let d = 0; d < headDim; d++) numbers.push(...rows.map((row) => row[d] as number));
+		}
+		const dims = (columns: number): number[] =>
+			kind === "key" ? [1, heads.length, 1, columns, slots] : [1, heads.length, 1, slots, columns];
+		const name = kvNames[kind](segment, layer);
+		const data = floats(dims(headDim), numbers);
+		if (!scaled) {
+			named.set(name, data);
+			return;
+		}
+		named.set(name, { ...data, dtype: "int8", data: Int8Array.from(numbers) });
+		named.set(kvNames[`${kind}Scale`](segment, layer), floats(dims(1), scales));
+	}
+
+	#row(segment: number, layer: number, kind: Kind, head: number, slot: number): number[] {
+		return Array.from(
+			{ length: this.#shape.headDim },
+			(_, d) => this.#numbers.get([segment, layer, kind, head, slot, d].join(".")) ?? 0,
+		);
+	}
+}
+
+/** x ≈ code · scale, the largest magnitude at 127. */
+function quantised(row: readonly number[]): { readonly codes: number[]; readonly scale: number } {
+	const scale = Math.fround(Math.max(...row.map(Math.abs)) / 127);
+	return { scale, codes: row.map((x) => (scale === 0 ? 0 : Math.round(x / scale))) };
 }

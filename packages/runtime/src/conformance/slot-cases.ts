@@ -1,5 +1,5 @@
 /** R27: slots that are read and filled by the host. R10: segments of some layers alone. */
-import type { KvShape } from "../runtime.ts";
+import type { KvShape, Runtime } from "../runtime.ts";
 import {
 	type ConformanceCase,
 	conformanceCase,
@@ -7,6 +7,7 @@ import {
 	expectThat,
 	expectTokError,
 } from "./conformance-case.ts";
+import { NaiveStore } from "./naive-store.ts";
 import { Bench, shape, wrapped } from "./store-bench.ts";
 
 /** Numbers in a row: two layers, keys and values, two heads of three. */
@@ -97,40 +98,64 @@ export const slotCases: readonly ConformanceCase[] = [
 			await bench.check("after errors");
 		},
 	),
-	conformanceCase("R10c", "a segment of some layers has no buffers in the others", async (runtime) => {
-		const some: KvShape = { ...shape, layers: 3, layersOf: [undefined, [0, 2], [1]] };
-		const bench = await Bench.create(runtime, some);
-		const { store, naive } = bench;
-		expectThat("the shape is as given", JSON.stringify(store.shape) === JSON.stringify(some));
-		expectEqual("bytes", [store.bytes], [2 * 3 * 2 * (3 * 1 + 2 * 5) * 4]);
-		await bench.write(4, wrapped);
-		await bench.check("after a write");
-		const rows = await store.readSlots(1, 3, 2);
-		expectEqual("rows of two layers", rows, naive.readSlots(1, 3, 2));
-		await store.writeSlots(1, 0, rows);
-		naive.writeSlots(1, 0, rows);
-		store.grow(2, 2);
-		naive.grow(2, 2);
-		expectEqual("bytes when grown", [store.bytes], [2 * 3 * 2 * (3 * 1 + 2 * 5 + 2) * 4]);
-		await bench.check("after slots and growing");
-		const fork = bench.fork();
-		bench.store.dispose();
-		await fork.check("a fork");
+	conformanceCase("R10c", "a segment of some heads has no buffers in the others", async (runtime) => {
+		const some: KvShape = {
+			...shape,
+			layers: 3,
+			kinds: [
+				undefined,
+				{
+					parts: [
+						{ layer: 0, heads: [1] },
+						{ layer: 2, heads: [0, 1] },
+					],
+				},
+				{ parts: [{ layer: 1, heads: [0] }] },
+			],
+		};
+		// Keys and values, per head of three numbers: six in the sink's slot, three in each of five.
+		await exercise(runtime, some, { bytes: 2 * 3 * 4 * (6 * 1 + 3 * 5), grown: 2 * 3 * 4 * 2 });
 	}),
-	conformanceCase("R10d", "layers that are none, or in disorder, are an error", async (runtime) => {
-		const wrong: readonly NonNullable<KvShape["layersOf"]>[] = [
-			[[2]],
-			[[-1]],
-			[[1, 0]],
-			[[0, 0]],
-			[[0.5]],
-			[[]],
-			[undefined, undefined, undefined, [0]],
+	conformanceCase("R10d", "a segment of 8-bit codes feeds them and their scales", async (runtime) => {
+		const coded: KvShape = {
+			...shape,
+			kinds: [undefined, { format: "int8" }, { format: "int8", parts: [{ layer: 1, heads: [1] }] }],
+		};
+		await exercise(runtime, coded, { bytes: 2 * 4 * (3 * 4 + 5 * (3 + 4)), grown: 2 * 2 * (3 + 4) });
+	}),
+	conformanceCase("R10e", "kinds that are none are an error", async (runtime) => {
+		const heads = [0];
+		const wrong: readonly unknown[] = [
+			[{ format: "int4" }],
+			[{ parts: [] }],
+			[{ parts: [{ layer: 2, heads }] }],
+			[{ parts: [{ layer: -1, heads }] }],
+			[{ parts: [{ layer: 0.5, heads }] }],
+			[
+				{
+					parts: [
+						{ layer: 1, heads },
+						{ layer: 0, heads },
+					],
+				},
+			],
+			[
+				{
+					parts: [
+						{ layer: 0, heads },
+						{ layer: 0, heads },
+					],
+				},
+			],
+			[{ parts: [{ layer: 0, heads: [] }] }],
+			[{ parts: [{ layer: 0, heads: [2] }] }],
+			[{ parts: [{ layer: 0, heads: [1, 0] }] }],
+			[undefined, undefined, undefined, {}],
 		];
-		for (const layersOf of wrong) {
-			const of = { ...shape, layersOf };
-			await expectTokError(JSON.stringify(layersOf), () => runtime.createKvStore(of), "layersOf");
-			await expectTokError(JSON.stringify(layersOf), () => runtime.createKvBank(of, 2), "layersOf");
+		for (const kinds of wrong) {
+			const of = { ...shape, kinds: kinds as NonNullable<KvShape["kinds"]> };
+			await expectTokError(JSON.stringify(kinds), () => runtime.createKvStore(of), "kinds");
+			await expectTokError(JSON.stringify(kinds), () => runtime.createKvBank(of, 2), "kinds");
 		}
 	}),
 ];
@@ -139,4 +164,41 @@ async function filled(runtime: Parameters<typeof Bench.create>[0]): Promise<Benc
 	const bench = await Bench.create(runtime);
 	await bench.write(4, wrapped);
 	return bench;
+}
+
+/** Writes, slots, growing, forks and files of a store whose segments differ. */
+async function exercise(
+	runtime: Runtime,
+	of: KvShape,
+	{ bytes, grown }: { readonly bytes: number; readonly grown: number },
+): Promise<void> {
+	const bench = await Bench.create(runtime, of);
+	const { store, naive } = bench;
+	expectThat("the shape is as given", JSON.stringify(store.shape) === JSON.stringify(of));
+	expectEqual("bytes", [store.bytes], [bytes]);
+	await bench.check("new");
+	await bench.write(4, wrapped);
+	await bench.check("after a write");
+	const rows = await store.readSlots(1, 3, 2);
+	expectEqual("rows", rows, naive.readSlots(1, 3, 2));
+	await store.writeSlots(1, 0, rows);
+	naive.writeSlots(1, 0, rows);
+	expectEqual("rows that were read and written", await store.readSlots(1, 0, 2), rows);
+	await bench.check("after slots");
+	store.grow(2, 2);
+	naive.grow(2, 2);
+	expectEqual("bytes when grown", [store.bytes], [bytes + grown]);
+	await bench.check("after growing");
+	const parts: Uint8Array[] = [];
+	for await (const part of store.read()) parts.push(part.slice());
+	const fork = bench.fork();
+	await bench.write(2, [{ segment: 1, row: 0, slot: 1, length: 2 }]);
+	await fork.check("a fork, after the original changed");
+	await store.load(parts);
+	fork.store.dispose();
+	await new Bench(store, fork.naive, bench.graph).check("loaded");
+	const bank = runtime.createKvBank(of, 2);
+	expectEqual("bytes of a bank", [bank.bytes], [2 * bytes]);
+	await new Bench(bank.open(1), new NaiveStore(of), bench.graph).check("a store of a bank");
+	bank.dispose();
 }

@@ -1,0 +1,127 @@
+/**
+ * The keys, or the values, of one layer's heads in the slots of a segment: float32, or 8-bit codes with a scale for each
+ * head and slot. Keys lie with their slots innermost, values with their dimensions (`kvNames`).
+ */
+import { type KvFormat, TokError } from "@tok/runtime";
+
+export interface EntriesShape {
+	readonly heads: number;
+	readonly slots: number;
+	readonly headDim: number;
+	/** Whether the slots are innermost, as those of keys are. */
+	readonly slotsInnermost: boolean;
+}
+
+/** The largest code. −128 is never used, so that a number and its opposite have opposite codes. */
+const LARGEST = 127;
+
+export class Entries {
+	readonly shape: EntriesShape;
+	readonly data: Float32Array | Int8Array;
+	/** [heads, slots]; undefined for float32. */
+	readonly scales: Float32Array | undefined;
+
+	constructor(shape: EntriesShape, data: Float32Array | Int8Array, scales: Float32Array | undefined) {
+		this.shape = shape;
+		this.data = data;
+		this.scales = scales;
+	}
+
+	static zeros(shape: EntriesShape, format: KvFormat): Entries {
+		const { heads, slots, headDim } = shape;
+		const count = heads * slots * headDim;
+		try {
+			return format === "float32"
+				? new Entries(shape, new Float32Array(count), undefined)
+				: new Entries(shape, new Int8Array(count), new Float32Array(heads * slots));
+		} catch (cause) {
+			throw new TokError(
+				"runtime-cpu",
+				`expected memory for ${count} numbers of keys or values, got none. Choose a smaller window.`,
+				{ cause },
+			);
+		}
+	}
+
+	/** Heads [from, to), in the same memory. */
+	heads(from: number, to: number): Entries {
+		const { slots, headDim } = this.shape;
+		const size = slots * headDim;
+		return new Entries(
+			{ ...this.shape, heads: to - from },
+			this.data.subarray(from * size, to * size),
+			this.scales?.subarray(from * slots, to * slots),
+		);
+	}
+
+	/** The same entries among more slots, in memory of their own. */
+	grown(slots: number): Entries {
+		const { heads, headDim, slotsInnermost } = this.shape;
+		const larger = Entries.zeros({ ...this.shape, slots }, this.scales === undefined ? "float32" : "int8");
+		copyStretches(this.data, larger.data, slotsInnermost ? heads * headDim : heads);
+		if (this.scales !== undefined && larger.scales !== undefined)
+			copyStretches(this.scales, larger.scales, heads);
+		return larger;
+	}
+
+	clear(): void {
+		this.data.fill(0);
+		this.scales?.fill(0);
+	}
+
+	/** Fills the slots from `slot` on with rows [length, headDim] of one head. */
+	put(head: number, slot: number, length: number, rows: Float32Array): void {
+		const { slots, headDim, slotsInnermost } = this.shape;
+		const { data, scales } = this;
+		const inverse = scales === undefined ? undefined : this.#scale(head * slots + slot, length, rows);
+		const first = (head * slots + slot) * headDim;
+		if (slotsInnermost) {
+			let target = head * headDim * slots + slot;
+			for (let d = 0; d < headDim; d++, target += slots)
+				for (let i = 0; i < length; i++) {
+					const x = rows[i * headDim + d] as number;
+					data[target + i] = inverse === undefined ? x : Math.round(x * (inverse[i] as number));
+				}
+		} else if (inverse === undefined) data.set(rows.subarray(0, length * headDim), first);
+		else
+			for (let i = 0; i < length * headDim; i++)
+				data[first + i] = Math.round((rows[i] as number) * (inverse[Math.floor(i / headDim)] as number));
+	}
+
+	/** Reads the slots from `slot` on of one head into `rows` [length, headDim]. */
+	take(head: number, slot: number, length: number, rows: Float32Array): void {
+		const { slots, headDim, slotsInnermost } = this.shape;
+		const { data, scales } = this;
+		const scale = (i: number): number =>
+			scales === undefined ? 1 : (scales[head * slots + slot + i] as number);
+		const first = (head * slots + slot) * headDim;
+		if (slotsInnermost) {
+			let source = head * headDim * slots + slot;
+			for (let d = 0; d < headDim; d++, source += slots)
+				for (let i = 0; i < length; i++) rows[i * headDim + d] = (data[source + i] as number) * scale(i);
+		} else
+			for (let i = 0; i < length * headDim; i++)
+				rows[i] = (data[first + i] as number) * scale(Math.floor(i / headDim));
+	}
+
+	/** Sets the scales from `at` on for rows [length, headDim]. Returns what numbers are multiplied by to be codes. */
+	#scale(at: number, length: number, rows: Float32Array): Float64Array {
+		const { headDim } = this.shape;
+		const scales = this.scales as Float32Array;
+		return Float64Array.from({ length }, (_, i) => {
+			let most = 0;
+			for (let j = i * headDim; j < (i + 1) * headDim; j++)
+				most = Math.max(most, Math.abs(rows[j] as number));
+			scales[at + i] = most / LARGEST;
+			// By the scale as it is stored, so that what was read from here has the same codes again.
+			const stored = scales[at + i] as number;
+			return stored > 0 ? 1 / stored : 0;
+		});
+	}
+}
+
+/** Copies `count` equal stretches, which are longer in `to`, to where each begins there. */
+function copyStretches<T extends Float32Array | Int8Array>(from: T, to: T, count: number): void {
+	const [before, after] = [from.length / count, to.length / count];
+	for (let i = 0; i < count; i++) to.set(from.subarray(i * before, (i + 1) * before), i * after);
+}
