@@ -180,10 +180,29 @@ describeReal("exact, recomputation", "exact", (model) => {
 });
 
 describeReal("fast", "fast", (model) => {
-	test("sink:4,rolling:252 on 2,048 tokens: perplexity within 1 %, mean difference within 0.05 nats", async () => {
-		const golden = named("policy_4_252");
+	test.each([
+		["policy_4_252", "a float32 window", 2048],
+		["policy_4_1020", "an 8-bit window", 2048],
+	])(
+		"%s, %s, on %i tokens: perplexity within 1 %, mean difference within 0.05 nats",
+		async (file, _, count) => {
+			const golden = named(file);
+			const { mean, perplexityRatio } = distance(
+				await likelihoods(model(), golden, count, 512),
+				goldenLikelihoods(golden),
+			);
+			expect(Math.abs(perplexityRatio - 1)).toBeLessThanOrEqual(0.01);
+			expect(mean).toBeLessThanOrEqual(0.05);
+		},
+		300_000,
+	);
+});
+
+describeReal("fast, memory", "fast", (model) => {
+	test("blocks of 16 recalled from an 8-bit archive: perplexity within 1 %, mean difference within 0.05 nats", async () => {
+		const golden = named("memory_8x16_sink4_rolling256");
 		const { mean, perplexityRatio } = distance(
-			await likelihoods(model(), golden, 2048, 512),
+			await likelihoods(model(), golden, 1535, 128),
 			goldenLikelihoods(golden),
 		);
 		expect(Math.abs(perplexityRatio - 1)).toBeLessThanOrEqual(0.01);

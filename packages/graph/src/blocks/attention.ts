@@ -7,10 +7,10 @@
  */
 import { add } from "../ops/arithmetic.ts";
 import { rotaryEmbedding } from "../ops/contrib.ts";
-import { matMul } from "../ops/matmul.ts";
 import { softmax } from "../ops/reduction.ts";
 import { concat, expand, reshape, split, transpose, unsqueeze } from "../ops/shape.ts";
 import type { Dim, Value } from "../types.ts";
+import { type Stored, scoresOf, weightedSum } from "./coded.ts";
 import { type RecalledSegment, recall, type Traces } from "./recall.ts";
 
 /** Cosines and sines, one row per token of the batch. */
@@ -26,8 +26,8 @@ export interface Rotation {
 
 /** One segment of the cache, of one layer. The axis of length 1 is where the query heads of a group share a key. */
 export interface CachedSegment {
-	readonly key: Value<"float32">; // [batch, kvHeads, 1, headDim, slots], rotated
-	readonly value: Value<"float32">; // [batch, kvHeads, 1, slots, headDim]
+	readonly key: Stored; // [batch, kvHeads, 1, headDim, slots], rotated
+	readonly value: Stored; // [batch, kvHeads, 1, slots, headDim]
 	/** Rotates the query for this segment; absent in layers that do not rotate. */
 	readonly rotation: Rotation | undefined;
 }
@@ -57,7 +57,7 @@ export interface AttentionOutput {
 }
 
 /**
- * Every head has a product of its own: for a single token that is a vector times a matrix, which onnxruntime computes
+ * With numbers every head has a product of its own: for a single token that is a vector times a matrix, which onnxruntime computes
  * where the cache lies. The heads of a group as rows of one product would have it repacked first, at twice the time.
  */
 export function attention(options: AttentionOptions): AttentionOutput {
@@ -79,8 +79,8 @@ export function attention(options: AttentionOptions): AttentionOutput {
 		value: unsqueeze(value, [2]), // [batch, kvHeads, 1, tokens, headDim]
 		rotation,
 	};
-	const parts = [...segments, fresh];
-	const scores = parts.map((part) => matMul(rotated(part.rotation), part.key)); // [batch, kvHeads, group, tokens, …]
+	const parts: CachedSegment[] = [...segments, fresh];
+	const scores = parts.map((part) => scoresOf(rotated(part.rotation), part.key)); // [batch, kvHeads, group, tokens, …]
 	const entries = scores.map((score) => score.shape[4] as Dim);
 	let logits = add(join(scores), mask); // [batch, kvHeads, group, tokens, entries]
 	const recalled = archive && recall(rotated(undefined), rotated(archive.rotation), archive);
@@ -95,7 +95,7 @@ export function attention(options: AttentionOptions): AttentionOutput {
 	}
 	const weights = softmax(logits, -1);
 	const shares = entries.length === 1 ? [weights] : split(weights, entries, 4);
-	const attended = parts.map((part, index) => matMul(shares[index] as Value<"float32">, part.value));
+	const attended = parts.map((part, index) => weightedSum(shares[index] as Value<"float32">, part.value));
 	const remembered = recalled?.attend(shares[parts.length] as Value<"float32">);
 	if (remembered !== undefined) attended.push(remembered.output);
 	const output = attended.reduce((sum, next) => add(sum, next)); // [batch, kvHeads, group, tokens, headDim]

@@ -7,7 +7,8 @@ import { type NdArray, ndArray, sum } from "../testing/nd-array.ts";
 import { randomTensor, seeded } from "../testing/random.ts";
 import { runGraph } from "../testing/run-graph.ts";
 import type { TensorData, Value } from "../types.ts";
-import { type Archived, recall } from "./recall.ts";
+import type { Stored } from "./coded.ts";
+import { recall } from "./recall.ts";
 
 interface Case {
 	readonly batch: number;
@@ -66,9 +67,9 @@ test.each(cases)("%s", async (_, options) => {
 	const graph = new GraphBuilder("recall");
 	const input = (name: string): Value<"float32"> =>
 		graph.input(name, "float32", ["batch", kvHeads, group, "choices*span", headDim]);
-	const archived = (name: string, { codes }: Stored, last: readonly (number | string)[]): Archived => {
+	const archived = (name: string, { codes }: Kept, last: readonly (number | string)[]): Stored => {
 		const dims = ["batch", heads.length, 1, ...last];
-		if (codes === undefined) return { numbers: graph.input(name, "float32", dims) };
+		if (codes === undefined) return graph.input(name, "float32", dims);
 		const scaleDims = dims.with(name === "key" ? 3 : 4, 1);
 		return {
 			codes: graph.input(name, "int8", dims),
@@ -176,7 +177,7 @@ test.each(cases)("%s", async (_, options) => {
 		}
 });
 
-interface Stored {
+interface Kept {
 	readonly codes: TensorData<"int8"> | undefined;
 	/** What the codes or the numbers stand for. */
 	readonly numbers: NdArray;
@@ -184,7 +185,7 @@ interface Stored {
 }
 
 /** `slotAxis` is the axis of the slots. */
-function archive(random: () => number, dims: readonly number[], slotAxis: number, coded: boolean): Stored {
+function archive(random: () => number, dims: readonly number[], slotAxis: number, coded: boolean): Kept {
 	if (!coded) {
 		const tensor = randomTensor(random, "float32", dims);
 		return { codes: undefined, numbers: ndArray(tensor), feeds: (name) => ({ [name]: tensor }) };

@@ -6,15 +6,15 @@
  * A choice is made for `span` queries in a row, by some of them, its voters: each token chooses for itself with a span
  * of 1; a prompt's chunk may share one choice.
  */
-import { abs, add, div, min, mul } from "../ops/arithmetic.ts";
+import { add, div, min, mul } from "../ops/arithmetic.ts";
 import { cast } from "../ops/comparison.ts";
 import { gather, topK } from "../ops/indexing.ts";
 import { matMul } from "../ops/matmul.ts";
-import { matMulInteger } from "../ops/quantised.ts";
-import { reduceMax, reduceSum, softmax } from "../ops/reduction.ts";
-import { concat, expand, reshape, split, squeeze, transpose, unsqueeze } from "../ops/shape.ts";
+import { reduceSum, softmax } from "../ops/reduction.ts";
+import { concat, expand, reshape, split, transpose, unsqueeze } from "../ops/shape.ts";
 import type { Dim, DType, Value } from "../types.ts";
 import type { Rotation } from "./attention.ts";
+import { isCoded, type Stored, scoresOf } from "./coded.ts";
 
 /** Who chooses, and among what. The same for every layer that remembers in as many heads. */
 export interface RecallChoices {
@@ -30,17 +30,12 @@ export interface RecallChoices {
 	readonly valueRows: Value<"int64">; // [batch, heads, 1, 1]
 }
 
-/** Numbers, or 8-bit codes and what they are multiplied by. */
-export type Archived =
-	| { readonly numbers: Value<"float32"> }
-	| { readonly codes: Value<"int8">; readonly scale: Value<"float32"> };
-
 /** One layer's archive. */
 export interface RecalledSegment {
 	/** Key/value heads that remember, ascending; the others see nothing of it. */
 	readonly heads: readonly number[];
-	readonly key: Archived; // [batch, heads, 1, headDim, blocks · blockSize], at position 0; scale [batch, heads, 1, 1, …]
-	readonly value: Archived; // [batch, heads, 1, blocks · blockSize, headDim]; scale [batch, heads, 1, …, 1]
+	readonly key: Stored; // [batch, heads, 1, headDim, blocks · blockSize], at position 0; scale [batch, heads, 1, 1, …]
+	readonly value: Stored; // [batch, heads, 1, blocks · blockSize, headDim]; scale [batch, heads, 1, …, 1]
 	/** Rotates the query to the distance of all recalled entries; absent in layers that do not rotate. */
 	readonly rotation: Rotation | undefined;
 	readonly blockSize: number;
@@ -115,13 +110,12 @@ export function recall(
 	};
 
 	const turned = byChoice(heads.take(rotated), headDim);
-	const products =
-		"numbers" in key
-			? matMul(turned, rows(key.numbers, keyPlaces, blockSize, [headDim, entries]))
-			: mul(
-					matMul(turned, cast(rows(key.codes, keyPlaces, blockSize, [headDim, entries]), "float32")),
-					perEntry(key.scale),
-				); // [batch, heads, choices, group · span, entries]
+	const products = isCoded(key)
+		? mul(
+				matMul(turned, cast(rows(key.codes, keyPlaces, blockSize, [headDim, entries]), "float32")),
+				perEntry(key.scale),
+			)
+		: matMul(turned, rows(key, keyPlaces, blockSize, [headDim, entries])); // [batch, heads, choices, group · span, entries]
 	// What TopK took although it is not visible came with MASKED.
 	const mask = reshape(min(chosen.values, 0), [0, 0, 0, 1, blocks, 1]);
 	const scores = reshape(add(reshape(products, [0, 0, 0, 0, blocks, blockSize]), mask), [
@@ -137,13 +131,12 @@ export function recall(
 		attend: (weights) => {
 			const shares = byChoice(heads.take(weights), entries); // [batch, heads, choices, group · span, entries]
 			const width = blockSize * headDim;
-			const taken =
-				"numbers" in value
-					? matMul(shares, rows(value.numbers, places, width, [entries, headDim]))
-					: matMul(
-							mul(shares, perEntry(value.scale)),
-							cast(rows(value.codes, places, width, [entries, headDim]), "float32"),
-						);
+			const taken = isCoded(value)
+				? matMul(
+						mul(shares, perEntry(value.scale)),
+						cast(rows(value.codes, places, width, [entries, headDim]), "float32"),
+					)
+				: matMul(shares, rows(value, places, width, [entries, headDim]));
 			return {
 				output: heads.give(byToken(taken, headDim), 0),
 				blocks: chosen.indices,
@@ -187,8 +180,7 @@ function choose(
 	const [count, each] = voters.shape as [Dim, Dim];
 	const voting = reshape(gather(query, voters, 3), [0, heads, group, -1, headDim]);
 	const asking = gain === 1 ? voting : mul(voting, gain);
-	const scores = "numbers" in key ? matMul(asking, key.numbers) : coarseScores(asking, key.codes, key.scale);
-	const weights = softmax(scores, -1); // [batch, heads, group, choices · voters, slots]
+	const weights = softmax(scoresOf(asking, key), -1); // [batch, heads, group, choices · voters, slots]
 	const perBlock = reduceSum(reshape(weights, [0, 0, 0, 0, -1, blockSize]), [5]);
 	const byChoice = reshape(perBlock, [0, 0, 0, count, each, -1]); // [batch, heads, group, choices, voters, blocks]
 	// Entries out of sight took part in the softmax: each head's mass is what lies in sight, 1 in all.
@@ -196,25 +188,4 @@ function choose(
 	const whole = add(reduceSum(inSight, [5], { keepDims: true }), NOTHING);
 	const mass = reduceSum(div(inSight, whole), [2, 4]); // [batch, heads, choices, blocks]
 	return topK(add(mass, mask), blocks);
-}
-
-/**
- * Queries with 7-bit codes against 8-bit ones, in integers: enough to choose by. A group's queries are rows of one
- * product, since it is the codes that take the time. On processors without VNNI onnxruntime adds pairs of products in
- * 16 bits, which 7 bits on one side keep within.
- */
-function coarseScores(
-	query: Value<"float32">, // [batch, heads, group, n, headDim]
-	codes: Value<"int8">, // [batch, heads, 1, headDim, slots]
-	scale: Value<"float32">, // [batch, heads, 1, 1, slots]
-): Value<"float32"> {
-	const [, heads, group, , headDim] = query.shape as [Dim, number, number, Dim, number];
-	const flat = reshape(query, [0, heads, -1, headDim]); // [batch, heads, group · n, headDim]
-	const step = add(mul(reduceMax(abs(flat), [3], { keepDims: true }), 1 / 63), NOTHING);
-	// A cast cuts off: with a half more it rounds, and 64 makes all of them positive.
-	const coded = cast(add(div(flat, step), 64.5), "uint8");
-	const zero = query.graph.scalar("uint8", 64);
-	const products = matMulInteger(coded, squeeze(codes, [2]), { aZeroPoint: zero });
-	const scores = mul(mul(cast(products, "float32"), squeeze(scale, [2])), step);
-	return reshape(scores, [0, 0, group, -1, codes.shape[4] as Dim]);
 }

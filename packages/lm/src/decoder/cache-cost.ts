@@ -1,30 +1,66 @@
 /** What a policy's cache holds, in heads and bytes: known from the configuration alone, before any weight is read. */
 import { fullSlots, type Policy } from "@tok/kv-cache";
-import type { KvFormat, KvPart, KvShape } from "@tok/runtime";
+import type { KvFormat, KvKind, KvPart, KvShape } from "@tok/runtime";
 import type { DecoderConfig } from "./decoder-config.ts";
 
 /** Where and how sessions of a model remember. */
 export interface Remembering {
 	/** Heads that recall. */
 	readonly heads: readonly KvPart[];
-	/** How their archives are kept. */
+	/** How entries are kept where there are many of them. */
 	readonly format: KvFormat;
 }
 
-/** The buffers of a policy's cache with so many slots. */
+/**
+ * Slots from which on a window is kept in 8 bits, where the weights are: below, coding what it is multiplied with takes
+ * the time that fetching fewer bytes saves. Only behind sinks: a window that holds the first token would code its
+ * weights in steps of that one's, which is most of them (docs/performance.md).
+ */
+const CODED_SLOTS = 512;
+/** Codes are fetched fastest in whole vectors. */
+const CODED_STEP = 16;
+
+/** How a policy's segments are kept. */
+export function segmentFormats(policy: Policy, { format }: Remembering): readonly KvFormat[] {
+	const behindSinks = policy[0]?.takes === "tokens";
+	return policy.map(({ takes, slots, recall }) => {
+		const large = takes === "rest" && slots >= CODED_SLOTS && behindSinks;
+		return recall !== undefined || large ? format : "float32";
+	});
+}
+
+/** The buffers of a policy's cache with so many slots, or a few more. */
 export function cacheShape(
 	{ layers, kvHeads, headDim }: DecoderConfig,
 	policy: Policy,
 	slots: readonly number[],
-	{ heads, format }: Remembering,
+	remembering: Remembering,
 ): KvShape {
-	const shape = { layers: layers.length, kvHeads, headDim, slots };
-	const archive = policy.findIndex(({ recall }) => recall !== undefined);
+	const { heads } = remembering;
+	const formats = segmentFormats(policy, remembering);
 	const whole = heads.reduce((sum, part) => sum + part.heads.length, 0) === layers.length * kvHeads;
-	if (archive < 0 || (whole && format === "float32")) return shape;
-	// What an archive sends on has to be there in every layer.
-	const kind = { format, ...(!whole && !sendsOn(policy) && { parts: heads }) };
-	return { ...shape, kinds: slots.map((_, segment) => (segment === archive ? kind : undefined)) };
+	const kinds = slots.map((_, segment): KvKind | undefined => {
+		const format = formats[segment];
+		// What an archive sends on has to be there in every layer.
+		const some = policy[segment]?.recall !== undefined && !whole && !sendsOn(policy);
+		if (format !== "int8" && !some) return undefined;
+		return { ...(format === "int8" && { format }), ...(some && { parts: heads }) };
+	});
+	return {
+		layers: layers.length,
+		kvHeads,
+		headDim,
+		slots: slots.map((count, segment) =>
+			// Of an archive they are whole blocks.
+			policy[segment]?.takes === "rest" ? paddedSlots(count, kinds[segment]?.format) : count,
+		),
+		...(kinds.some((kind) => kind !== undefined) && { kinds }),
+	};
+}
+
+/** Slots of buffers that hold at least `slots`. */
+export function paddedSlots(slots: number, format: KvFormat | undefined): number {
+	return format === "int8" && Number.isFinite(slots) ? Math.ceil(slots / CODED_STEP) * CODED_STEP : slots;
 }
 
 /** Whether what leaves the archive goes on into another segment. */

@@ -5,7 +5,7 @@ import { formatPolicy, type Policy, type Positions } from "@tok/kv-cache";
 import { type Pairing, type RopeFrequencies, ropeFrequencies } from "@tok/rope";
 import { type GraphFile, type GraphSession, type KvPart, type Runtime, TokError } from "@tok/runtime";
 import type { Precision } from "../model.ts";
-import { headsWithoutWindow, type Remembering, sendsOn } from "./cache-cost.ts";
+import { headsWithoutWindow, type Remembering, segmentFormats, sendsOn } from "./cache-cost.ts";
 import { buildDecoder } from "./decoder.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { describeSegments, type GraphSegment } from "./graph-segments.ts";
@@ -79,15 +79,14 @@ export class DecoderEngine {
 
 	/** The segments that plans of a policy have views of, as its graph sees them: none for `recompute`. */
 	segments(policy: Policy): readonly GraphSegment[] {
-		const { heads, format } = this.remembering;
-		const parts = sendsOn(policy) ? headsWithoutWindow(this.config) : heads;
-		return policy
-			.filter(({ kind }) => kind !== "recompute")
-			.map(({ recall, takes }) =>
-				recall === undefined || typeof takes !== "object"
-					? {}
-					: { recall: { blocks: recall, blockSize: takes.entries, parts, format } },
-			);
+		if (policy[0]?.kind === "recompute") return [];
+		const parts = sendsOn(policy) ? headsWithoutWindow(this.config) : this.remembering.heads;
+		const formats = segmentFormats(policy, this.remembering);
+		return policy.map(({ recall, takes }, segment) => ({
+			format: formats[segment] ?? "float32",
+			...(recall !== undefined &&
+				typeof takes === "object" && { recall: { blocks: recall, blockSize: takes.entries, parts } }),
+		}));
 	}
 
 	/** Throws when the model cannot keep what the policy says. */

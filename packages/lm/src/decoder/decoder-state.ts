@@ -15,7 +15,7 @@ import {
 } from "@tok/kv-cache";
 import type { RopeFrequencies } from "@tok/rope";
 import { type KvStore, TokError } from "@tok/runtime";
-import { cacheBytes, cacheShape } from "./cache-cost.ts";
+import { cacheBytes, cacheShape, paddedSlots } from "./cache-cost.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import { LOGITS } from "./decoder-inputs.ts";
 import type { GraphSegment } from "./graph-segments.ts";
@@ -46,6 +46,14 @@ interface Ahead {
 	kept: number;
 }
 
+interface StateParts {
+	readonly store: KvStore;
+	/** Of the graphs that read the store. Defaults to the policy's own. */
+	readonly segments?: readonly GraphSegment[];
+	readonly place?: BatchPlace;
+	readonly tail?: readonly number[];
+}
+
 export class DecoderState {
 	readonly cache: KvCache;
 	readonly store: KvStore;
@@ -64,7 +72,7 @@ export class DecoderState {
 	private constructor(
 		engine: DecoderEngine,
 		cache: KvCache,
-		{ store, place, tail = [] }: { store: KvStore; place?: BatchPlace; tail?: readonly number[] },
+		{ store, segments = engine.segments(cache.policy), place, tail = [] }: StateParts,
 	) {
 		this.#engine = engine;
 		this.cache = cache;
@@ -72,7 +80,7 @@ export class DecoderState {
 		this.#place = place;
 		this.#tail = [...tail];
 		this.#tailLimit = tailLimit(cache.policy);
-		this.#segments = engine.segments(cache.policy);
+		this.#segments = segments;
 		this.#feeds = new StepFeeds(engine.config, this.#segments);
 		this.#ropes = engine.frequencies(cache.policy, cache.positions);
 	}
@@ -91,7 +99,7 @@ export class DecoderState {
 	): DecoderState {
 		const cache = createCache(policy, { positions });
 		const place = batch.take(policy);
-		return new DecoderState(engine, cache, { store: place.store, place });
+		return new DecoderState(engine, cache, { store: place.store, segments: batch.segments, place });
 	}
 
 	/** Continues from a snapshot; the store is empty until it is loaded. */
@@ -112,7 +120,11 @@ export class DecoderState {
 
 	/** On its own, whether this one is in a batch or not. */
 	fork(): DecoderState {
-		return new DecoderState(this.#engine, this.cache.fork(), { store: this.store.fork(), tail: this.#tail });
+		return new DecoderState(this.#engine, this.cache.fork(), {
+			store: this.store.fork(),
+			segments: this.#segments,
+			tail: this.#tail,
+		});
 	}
 
 	/** Forgets the last `count` tokens. Throws when the policy has not retained them. */
@@ -222,7 +234,11 @@ export class DecoderState {
 		const { store } = this;
 		const { plan } = row;
 		plan.segments.forEach(({ slots }, segment) => {
-			if (slots > (store.shape.slots[segment] as number)) store.grow(segment, slots);
+			if (slots > (store.shape.slots[segment] as number))
+				store.grow(
+					segment,
+					this.#isTail(segment) ? paddedSlots(slots, this.#segments[segment]?.format) : slots,
+				);
 		});
 		await this.#carryOut(plan);
 		const graph = await this.#engine.graph(this.#segments);
@@ -233,6 +249,10 @@ export class DecoderState {
 		const feeds = this.#feeds.of([row], slots, logitRows(plan, scored), choosing);
 		const outputs = await graph.run(feeds, { store });
 		return outputs[LOGITS]?.data as Float32Array;
+	}
+
+	#isTail(segment: number): boolean {
+		return segment === this.cache.policy.length - 1;
 	}
 
 	async #carryOut(plan: Plan): Promise<void> {

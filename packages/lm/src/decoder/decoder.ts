@@ -16,7 +16,6 @@ import {
 	type Value,
 } from "@tok/graph";
 import {
-	type Archived,
 	attention,
 	type CachedSegment,
 	embedding,
@@ -27,6 +26,7 @@ import {
 	type RecalledSegment,
 	type Rotation,
 	rmsNorm,
+	type Stored,
 	type Traces,
 } from "@tok/graph/blocks";
 import { type Pairing, ropeFrequencies } from "@tok/rope";
@@ -202,8 +202,8 @@ class StepInputs {
 		});
 		for (const { window } of config.layers) {
 			if (this.#masks.has(window)) continue;
-			const parts = [...segments, {}].flatMap(({ recall }: GraphSegment, part) =>
-				recall === undefined
+			const parts = [...segments, undefined].flatMap((segment, part) =>
+				segment?.recall === undefined
 					? graph.input(decoderInputs.mask(window, part), "float32", [
 							"batch",
 							1,
@@ -224,18 +224,14 @@ class StepInputs {
 
 	/** The cache of one layer, as inputs, without its archive. */
 	segments({ rope }: LayerKind, layer: number): CachedSegment[] {
-		const { kvHeads, headDim } = this.#config;
-		const buffer = (name: string, rows: Dim, columns: Dim): Value<"float32"> =>
-			this.#graph.input(name, "float32", ["batch", kvHeads, 1, rows, columns]);
-		return this.#segments.flatMap(({ recall }, segment) => {
-			if (recall !== undefined) return [];
-			const slots = `slots.${segment}`;
-			return {
-				key: buffer(kvNames.key(segment, layer), headDim, slots),
-				value: buffer(kvNames.value(segment, layer), slots, headDim),
-				rotation: this.#rotation(rope, segment),
-			};
-		});
+		return this.#segments.flatMap(({ recall }, segment) =>
+			recall === undefined
+				? {
+						...this.#cached(layer, segment, this.#config.kvHeads, `slots.${segment}`),
+						rotation: this.#rotation(rope, segment),
+					}
+				: [],
+		);
 	}
 
 	/** The archive of one layer, if it has one. */
@@ -245,26 +241,33 @@ class StepInputs {
 		const heads = recall?.parts.find((part) => part.layer === layer)?.heads;
 		const choices = this.#choices?.get(heads?.length ?? 0);
 		if (recall === undefined || heads === undefined || choices === undefined) return undefined;
-		const { blocks, blockSize, format } = recall;
-		const slots = blockSize === 1 ? "blocks" : `${blockSize}*blocks`;
-		const archived = (what: "key" | "value", dims: (width: number) => [Dim, Dim]): Archived => {
-			const input = <D extends DType>(name: string, dtype: D, width: number): Value<D> =>
-				this.#graph.input(name, dtype, ["batch", heads.length, 1, ...dims(width)]);
-			const name = kvNames[what](segment, layer);
-			if (format === "float32") return { numbers: input(name, "float32", this.#config.headDim) };
-			const scale = kvNames[`${what}Scale`](segment, layer);
-			return { codes: input(name, "int8", this.#config.headDim), scale: input(scale, "float32", 1) };
-		};
+		const { blocks, blockSize } = recall;
 		const rope = kind.rope === undefined ? undefined : this.#config.ropes[kind.rope];
 		return {
+			...this.#cached(layer, segment, heads.length, blockSize === 1 ? "blocks" : `${blockSize}*blocks`),
 			heads,
-			key: archived("key", (width) => [width, slots]),
-			value: archived("value", (width) => [slots, width]),
 			rotation: this.#rotation(kind.rope, segment),
 			blockSize,
 			blocks,
 			gain: rope === undefined ? 1 : ropeFrequencies(rope).attentionFactor,
 			choices,
+		};
+	}
+
+	#cached(layer: number, segment: number, heads: number, slots: Dim): { key: Stored; value: Stored } {
+		const { headDim } = this.#config;
+		const coded = this.#segments[segment]?.format === "int8";
+		const stored = (what: "key" | "value", dims: (width: number) => [Dim, Dim]): Stored => {
+			const input = <D extends DType>(name: string, dtype: D, width: number): Value<D> =>
+				this.#graph.input(name, dtype, ["batch", heads, 1, ...dims(width)]);
+			const name = kvNames[what](segment, layer);
+			if (!coded) return input(name, "float32", headDim);
+			const scale = kvNames[`${what}Scale`](segment, layer);
+			return { codes: input(name, "int8", headDim), scale: input(scale, "float32", 1) };
+		};
+		return {
+			key: stored("key", (width) => [width, slots]),
+			value: stored("value", (width) => [slots, width]),
 		};
 	}
 

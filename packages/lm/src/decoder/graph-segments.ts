@@ -3,6 +3,7 @@ import type { KvFormat, KvPart } from "@tok/runtime";
 import type { LayerKind } from "../architectures/architecture.ts";
 
 export interface GraphSegment {
+	readonly format: KvFormat;
 	/** Present where a query sees only some blocks of the segment. */
 	readonly recall?: Recall;
 }
@@ -14,18 +15,19 @@ export interface Recall {
 	readonly blockSize: number;
 	/** Heads that remember, of layers without a window of their own. */
 	readonly parts: readonly KvPart[];
-	readonly format: KvFormat;
 }
 
-/** Equal for equal graphs: "3 segments, recalling 8x16 in 1 as int8 by 14.0,1 17.1". */
+/** Equal for equal graphs: "3 segments, 1 and 2 int8, recalling 8x16 in 1 by 14.0,1 17.1". */
 export function describeSegments(segments: readonly GraphSegment[]): string {
+	const coded = [...segments.keys()].filter((segment) => segments[segment]?.format === "int8");
 	const recalls = segments.map(({ recall }, segment) => {
 		if (recall === undefined) return "";
-		const { blocks, blockSize, parts, format } = recall;
+		const { blocks, blockSize, parts } = recall;
 		const heads = parts.map(({ layer, heads }) => `${layer}.${heads.join()}`).join(" ");
-		return `, recalling ${blocks}x${blockSize} in ${segment} as ${format} by ${heads}`;
+		return `, recalling ${blocks}x${blockSize} in ${segment} by ${heads}`;
 	});
-	return `${segments.length} segments${recalls.join("")}`;
+	const formats = coded.length === 0 ? "" : `, ${coded.join(" and ")} int8`;
+	return `${segments.length} segments${formats}${recalls.join("")}`;
 }
 
 /** The segment of which blocks are recalled; −1 for none. */

@@ -5,12 +5,12 @@
  *
  * Weights are most of what a step of one token has to fetch, and a batch fetches them once.
  */
-import { createCache, formatPolicy, fullSlots, type Policy } from "@tok/kv-cache";
+import { createCache, formatPolicy, fullSlots, type Policy, type Segment } from "@tok/kv-cache";
 import { type KvBank, type KvStore, TokError } from "@tok/runtime";
 import { cacheShape } from "./cache-cost.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import { LOGITS } from "./decoder-inputs.ts";
-import { describeSegments, type GraphSegment } from "./graph-segments.ts";
+import type { GraphSegment } from "./graph-segments.ts";
 import { StepFeeds, type StepRow } from "./step-feeds.ts";
 
 /** A session's place: its store, and the way into the batch. */
@@ -31,7 +31,8 @@ export class StepBatch {
 	readonly policy: Policy;
 	readonly bank: KvBank;
 	readonly #engine: DecoderEngine;
-	readonly #segments: readonly GraphSegment[];
+	/** As its graph sees them. */
+	readonly segments: readonly GraphSegment[];
 	readonly #feeds: StepFeeds;
 	readonly #stores: (KvStore | undefined)[];
 	/** By place. */
@@ -52,8 +53,8 @@ export class StepBatch {
 		engine.checkPolicy(policy);
 		this.policy = policy;
 		this.#engine = engine;
-		this.#segments = engine.segments(policy);
-		this.#feeds = new StepFeeds(engine.config, this.#segments);
+		this.segments = engine.segments(policy);
+		this.#feeds = new StepFeeds(engine.config, this.segments);
 		this.bank = engine.runtime.createKvBank(
 			cacheShape(engine.config, policy, slots, engine.remembering),
 			size,
@@ -70,7 +71,8 @@ export class StepBatch {
 	take(policy: Policy): BatchPlace {
 		const { shape } = this.bank;
 		const fits =
-			describeSegments(this.#engine.segments(policy)) === describeSegments(this.#segments) &&
+			policy.length === this.policy.length &&
+			policy.every((segment, i) => isAlike(segment, this.policy[i] as Segment)) &&
 			fullSlots(policy).every((slots, segment) => slots <= (shape.slots[segment] as number));
 		if (!fits)
 			throw new TokError(
@@ -120,7 +122,7 @@ export class StepBatch {
 	}
 
 	async #read(waiting: ReadonlyMap<number, Waiting>): Promise<Map<number, Float32Array>> {
-		const graph = await this.#engine.graph(this.#segments);
+		const graph = await this.#engine.graph(this.segments);
 		const places = [...waiting.keys()];
 		const from = Math.min(...places);
 		const to = Math.max(...places) + 1;
@@ -134,6 +136,11 @@ export class StepBatch {
 		const width = logits.length / Math.max(1, wanted.length);
 		return new Map(wanted.map((place, i) => [place, logits.subarray(i * width, (i + 1) * width)]));
 	}
+}
+
+/** Whether two segments are so but for their sizes: one graph reads both. */
+function isAlike(a: Segment, b: Segment): boolean {
+	return JSON.stringify([a.takes, a.recall]) === JSON.stringify([b.takes, b.recall]);
 }
 
 /** After all that is ready to run has run, so that sessions in step meet in one batch. */

@@ -37,7 +37,9 @@ async function carryOutOne(
 	const heads = Array.from({ length: config.kvHeads }, (_, head) => head);
 	const partsIn = (segment: number): readonly KvPart[] =>
 		store.shape.kinds?.[segment]?.parts ?? [...config.layers.keys()].map((layer) => ({ layer, heads }));
-	const read = await readRange(store, from, entries);
+	// Slots by the plan: buffers may have more.
+	const slotsOf = (segment: number): number => (segments[segment] as SegmentView).slots;
+	const read = await readRange(store, from, entries, slotsOf(from));
 	const rows = new Rows(config, partsIn(from), read).only(partsIn(to));
 	const positionIn = (segment: number, entry: number): number =>
 		policy[segment]?.distance === undefined ? (segments[segment] as SegmentView).origin + entry : 0;
@@ -45,7 +47,7 @@ async function carryOutOne(
 	rows.rotate((i) => -positionIn(from, entries.start + i), rotation);
 	const made = compressor === undefined ? rows : rows.merged(takes.group, compressorOf(compressor));
 	made.rotate((i) => positionIn(to, into.start + i), rotation);
-	await writeRange(store, to, into, made);
+	await writeRange(store, to, into, made, slotsOf(to));
 }
 
 function compressorOf(name: string): Compressor {
@@ -157,10 +159,15 @@ function* runsOf({ start, end }: Range, slots: number): Generator<{ slot: number
 	}
 }
 
-async function readRange(store: KvStore, segment: number, entries: Range): Promise<Float32Array> {
-	const { headDim, slots } = store.shape;
+async function readRange(
+	store: KvStore,
+	segment: number,
+	entries: Range,
+	slots: number,
+): Promise<Float32Array> {
+	const { headDim } = store.shape;
 	const parts: { rows: Float32Array; length: number }[] = [];
-	for (const { slot, length } of runsOf(entries, slots[segment] as number))
+	for (const { slot, length } of runsOf(entries, slots))
 		parts.push({ rows: await store.readSlots(segment, slot, length), length });
 	const [only] = parts;
 	if (only !== undefined && parts.length === 1) return only.rows;
@@ -179,10 +186,11 @@ async function writeRange(
 	segment: number,
 	into: Range,
 	{ data, length: whole }: Rows,
+	slots: number,
 ): Promise<void> {
-	const { headDim, slots } = store.shape;
+	const { headDim } = store.shape;
 	let before = 0;
-	for (const { slot, length } of runsOf(into, slots[segment] as number)) {
+	for (const { slot, length } of runsOf(into, slots)) {
 		let rows = data;
 		if (length !== whole) {
 			rows = new Float32Array((data.length / whole) * length);
