@@ -259,6 +259,13 @@ describe("generate", () => {
 		expect(model.disposed).toBe(true);
 	});
 
+	test("--json under a policy with memory: what was recalled", async () => {
+		const argv = ["generate", "--prompt", "a", "--json", "--policy", "memory:32/1x16,rolling:20"];
+		const { recalled } = JSON.parse((await tok(argv)).stdout);
+		expect(recalled).toHaveLength(1);
+		expect(recalled[0]).toMatchObject({ start: 4, tokens: 3, mass: 0.25 });
+	});
+
 	test("--speculate: the object says what became of the guesses, a terminal is told in the end", async () => {
 		const argv = ["generate", "--prompt", "a", "--max-tokens", "4", "--speculate", "8"];
 		const { stdout, stderr } = await tok([...argv, "--json"]);
@@ -381,6 +388,21 @@ describe("chat", () => {
 		expect(stderr).toContain("rolling: expected an integer from 1");
 		const turn = "<b>u:x<e>|<b>a:;<=>?@<e>|";
 		expect(model.tokenizer.decode(model.stream)).toBe(turn + turn);
+	});
+
+	test("/recall: what the last answer drew on; --json has it for every turn, under a policy with memory", async () => {
+		const argv = ["chat", "--json", "--policy"];
+		const stdin = "x\n/recall\n/policy rolling:9\n/recall\ny\n";
+		const { stdout, stderr } = await tok([...argv, "sink:4,memory:32/1x16,rolling:20"], { stdin });
+		const [first, second] = JSON.parse(stdout).turns;
+		const layers = [{ layer: 0, mass: 0.25 }];
+		expect(first.recalled).toEqual([{ start: 4, tokens: 3, text: "A\n\x1b[31mB", mass: 0.25, layers }]);
+		expect(second).not.toHaveProperty("recalled");
+		expect(stderr.replaceAll("\u00a0", " ")).toContain(
+			"25 % of the last answer's attention went to 1 passage outside the window.\n\n" +
+				"   25 %  tokens 4–6, most in layer 0 (25 %)\n         A [31mB\n",
+		);
+		expect(stderr).toContain("rolling:9 keeps nothing of what leaves the window.");
 	});
 
 	test("/help, unknown commands, /exit; // begins a message", async () => {

@@ -47,7 +47,12 @@ export const jsonFlag: ArgsDef = {
 	json: { type: "boolean", description: "Write one JSON object to standard output" },
 };
 
-export const policyHint = "dense, rolling:N, sink:K,rolling:N, rolling:N:turns, recompute:N";
+export const policyHint =
+	"dense, rolling:N, sink:K,rolling:N, rolling:N:turns, recompute:N; before rolling also memory:TOKENS/BLOCKSxSIZE " +
+	"(archives and recalls what leaves the window) and compressive:SLOTS/RATE (merges it)";
+
+/** A conversation's, with what leaves the window within reach. */
+export const rememberingPolicy = "sink:4,memory:4096/8x16,rolling:1020:turns";
 
 export interface RunSettings {
 	readonly model: string;

@@ -16,6 +16,7 @@ export type {
 	ModelInfo,
 	Precision,
 	Progress,
+	RecalledPassage,
 	RestoreOptions,
 	Session,
 	SessionOptions,

@@ -207,6 +207,19 @@ export interface SpeculationCounts {
 	readonly runs: number;
 }
 
+/** A passage that had left the window, and that tokens went back to. */
+export interface RecalledPassage {
+	/** Index of its first token in the stream. */
+	readonly start: number;
+	readonly ids: readonly number[];
+	/** Control tokens included, as they are spelled. */
+	readonly text: string;
+	/** Mean share of a query head's attention that fell on it, over all memory layers, heads and tokens: 0 to 1. */
+	readonly mass: number;
+	/** The same in each memory layer, the one with the most first. */
+	readonly layers: readonly { readonly layer: number; readonly mass: number }[];
+}
+
 export interface Session {
 	readonly policy: Policy;
 	readonly positions: Positions;
@@ -214,6 +227,13 @@ export interface Session {
 	append(input: string | readonly number[], options?: AppendOptions): Promise<void>;
 	/** Yields token after token; returns how it ended. Breaking off leaves the session usable. */
 	generate(options?: GenerateOptions): AsyncGenerator<GeneratedToken, GenerationResult>;
+	/**
+	 * The earlier passages that the tokens of the last `generate` drew on, the most drawn on first; none under a policy
+	 * without `memory`, and none before the first. Neighbouring blocks on which about as much attention fell are one
+	 * passage. Counted are tokens that were read one by one, which chose for themselves: not the prompt, and so not the
+	 * first token either, which came of it. What has left the archive since is left out.
+	 */
+	recalled(): readonly RecalledPassage[];
 	/** Forgets the last `count` tokens. Throws when the policy has not retained enough before them. */
 	rewind(count: number): void;
 	fork(): Session;

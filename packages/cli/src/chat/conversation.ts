@@ -3,7 +3,7 @@
  * as ids so that a new policy can start from them.
  */
 import { formatPolicy, type Policy } from "@tok/kv-cache";
-import type { Model, Session, SessionOptions, SessionStats } from "@tok/lm";
+import type { Model, RecalledPassage, Session, SessionOptions, SessionStats } from "@tok/lm";
 import { fail } from "../errors.ts";
 import { type GenerationReport, type GenerationView, runGeneration } from "../generation/generation.ts";
 import type { SamplingSettings } from "../sampling-flags.ts";
@@ -49,6 +49,16 @@ export class Conversation {
 
 	get stats(): SessionStats {
 		return this.#session.stats;
+	}
+
+	/** Whether the policy archives what leaves the window. */
+	get remembers(): boolean {
+		return this.#session.policy.some(({ recall }) => recall !== undefined);
+	}
+
+	/** What the last answer drew on. */
+	get recalled(): readonly RecalledPassage[] {
+		return this.#session.recalled();
 	}
 
 	/** One message and its answer. An abort ends the answer; the conversation can go on. */

@@ -7,6 +7,7 @@ import { chatMessages } from "../chat/chat-input.ts";
 import { Conversation } from "../chat/conversation.ts";
 import type { Command } from "../command.ts";
 import { createDisplay } from "../generation/display.ts";
+import { recalledJson } from "../generation/recalled-text.ts";
 import { type Io, write, writeJson } from "../io.ts";
 import { readSampling, readSessionFiles, samplingFlags, sessionFileFlags } from "../sampling-flags.ts";
 import {
@@ -30,6 +31,8 @@ interface Exchange {
 	readonly finishReason: FinishReason;
 	/** Present with --speculate. */
 	readonly speculation?: SpeculationCounts;
+	/** Present under a policy with memory. */
+	readonly recalled?: object[];
 }
 
 export const chat: Command = {
@@ -82,7 +85,7 @@ export const chat: Command = {
 				await prepare(context, model, parsePolicy(conversation.policy));
 				const exchanges: Exchange[] = [];
 				for await (const line of chatMessages(io)) {
-					const result = await runChatCommand(line, conversation);
+					const result = await runChatCommand(line, conversation, io.stdout.columns ?? 80);
 					if (result?.exit) break;
 					if (result !== undefined) await show(io, json, result.text);
 					else {
@@ -133,6 +136,7 @@ async function answer(conversation: Conversation, user: string, io: Io, json: bo
 			assistant: texts.join(""),
 			finishReason,
 			...(speculation && { speculation }),
+			...(conversation.remembers && { recalled: recalledJson(conversation.recalled) }),
 		};
 	} finally {
 		release();

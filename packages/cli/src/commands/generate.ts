@@ -6,6 +6,7 @@ import { fail } from "../errors.ts";
 import type { Flags } from "../flags.ts";
 import { createDisplay } from "../generation/display.ts";
 import { runGeneration } from "../generation/generation.ts";
+import { recalledJson } from "../generation/recalled-text.ts";
 import { type Io, writeJson } from "../io.ts";
 import { readText } from "../read-input.ts";
 import { readSampling, readSessionFiles, samplingFlags, sessionFileFlags } from "../sampling-flags.ts";
@@ -117,6 +118,7 @@ export const generate: Command = {
 				else display.end(formatSpeculation(report.speculation));
 				if (files.save !== undefined) await session.save(files.save);
 				if (json) {
+					const remembers = session.policy.some(({ recall }) => recall !== undefined);
 					await writeJson(io.stdout, {
 						model: model.info.name,
 						policy: formatPolicy(session.policy),
@@ -124,6 +126,7 @@ export const generate: Command = {
 						text: texts.join(""),
 						ids,
 						...report,
+						...(remembers && { recalled: recalledJson(session.recalled()) }),
 					});
 				}
 			} finally {

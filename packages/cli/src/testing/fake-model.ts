@@ -123,6 +123,19 @@ function createFakeSession(stream: number[], policy: Policy): Session {
 			for (const id of input) push(Number(id));
 		},
 		generate,
+		// It went back to its first tokens.
+		recalled: () =>
+			policy.some(({ recall }) => recall !== undefined)
+				? [
+						{
+							start: 4,
+							ids: [65, 10, 66],
+							text: "A\n\x1b[31mB",
+							mass: 0.25,
+							layers: [{ layer: 0, mass: 0.25 }],
+						},
+					]
+				: [],
 		rewind: () => undefined,
 		fork: () => session,
 		save: (path) => writeFile(path, formatPolicy(policy)),

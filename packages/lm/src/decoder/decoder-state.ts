@@ -10,17 +10,20 @@ import {
 	type Plan,
 	type Policy,
 	type Positions,
+	type Range,
 	restoreCache,
 	type Write,
 } from "@tok/kv-cache";
 import type { RopeFrequencies } from "@tok/rope";
 import { type KvStore, TokError } from "@tok/runtime";
+import { type ArchiveLayout, archiveLayout, tokensInReach } from "./archive-layout.ts";
 import { cacheBytes, cacheShape } from "./cache-cost.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
-import { LOGITS } from "./decoder-inputs.ts";
 import { type GraphSegment, graphSegments } from "./graph-segments.ts";
+import { type Recalled, RecallTally } from "./recall-tally.ts";
 import type { BatchPlace, StepBatch } from "./step-batch.ts";
 import { StepFeeds, type StepRow } from "./step-feeds.ts";
+import { type StepResult, stepResult } from "./step-result.ts";
 import { carryOut } from "./transfers.ts";
 
 /**
@@ -42,6 +45,8 @@ export interface Reading {
 /** Rows of the last run, the first `kept` of which are the stream's. */
 interface Ahead {
 	readonly ids: readonly number[];
+	readonly plan: Plan;
+	readonly recalled: Recalled | undefined;
 	readonly writes: Write[];
 	kept: number;
 }
@@ -49,6 +54,10 @@ interface Ahead {
 export class DecoderState {
 	readonly cache: KvCache;
 	readonly store: KvStore;
+	/** Undefined when the policy has none. */
+	readonly archive: ArchiveLayout | undefined;
+	/** What single tokens recall, while they are counted; undefined without an archive. */
+	readonly tally: RecallTally | undefined;
 	readonly #engine: DecoderEngine;
 	readonly #segments: readonly GraphSegment[];
 	readonly #feeds: StepFeeds;
@@ -75,6 +84,11 @@ export class DecoderState {
 		this.#segments = graphSegments(cache.policy);
 		this.#feeds = new StepFeeds(engine, this.#segments);
 		this.#ropes = engine.frequencies(cache.policy, cache.positions);
+		this.archive = archiveLayout(cache.policy);
+		const { queryHeads, kvHeads } = engine.config;
+		this.tally =
+			this.archive &&
+			new RecallTally({ archive: this.archive, layers: engine.memoryLayers.length, queryHeads, kvHeads });
 	}
 
 	static create(engine: DecoderEngine, policy: Policy, positions: Positions): DecoderState {
@@ -110,6 +124,19 @@ export class DecoderState {
 		return this.#tail.slice(-this.#tailLimit);
 	}
 
+	/** The entries that the archive holds. */
+	archived(): Range {
+		const { start, end } = this.cache.snapshot().segments[this.archive?.segment ?? 0] ?? { start: 0, end: 0 };
+		return { start, end };
+	}
+
+	/** The tokens of entries that the archive holds. */
+	archivedIds({ start, end }: Range): readonly number[] {
+		const { origin = 0, tokensPerEntry = 1 } = this.archive ?? {};
+		const first = this.cache.length - this.#tail.length;
+		return this.#tail.slice(origin + start * tokensPerEntry - first, origin + end * tokensPerEntry - first);
+	}
+
 	/** On its own, whether this one is in a batch or not. */
 	fork(): DecoderState {
 		return new DecoderState(this.#engine, this.cache.fork(), { store: this.store.fork(), tail: this.#tail });
@@ -140,11 +167,13 @@ export class DecoderState {
 		const fresh = Array.from({ length: plan.take }, (_, i) => ids[from + i] as number);
 		const complete = plan.take === to - from;
 		const wanted = scored === "last" && !complete ? "none" : scored;
-		let logits: Float32Array = new Float32Array(0);
-		if (!(whole && wanted === "none")) logits = await this.#run(plan, this.#fed(plan, fresh), wanted);
+		let result: StepResult = { logits: new Float32Array(0), recalled: undefined };
+		if (!(whole && wanted === "none")) result = await this.#run(plan, this.#fed(plan, fresh), wanted);
 		cache.commit(plan);
 		this.#remember(fresh);
-		return { take: plan.take, logits };
+		// A token that is read alone has chosen for itself.
+		if (plan.read === 1) this.#note(result.recalled, plan, 0);
+		return { take: plan.take, logits: result.logits };
 	}
 
 	/**
@@ -164,8 +193,8 @@ export class DecoderState {
 		await this.settle();
 		const plan = this.#planAhead(ids.length);
 		const read = ids.slice(0, plan.take);
-		const logits = await this.#runAlone({ plan, ids: read, ropes: this.#ropes }, "all");
-		this.#ahead = { ids: read, writes: [], kept: 0 };
+		const { logits, recalled } = await this.#runAlone({ plan, ids: read, ropes: this.#ropes }, "all");
+		this.#ahead = { ids: read, plan, recalled, writes: [], kept: 0 };
 		this.keepGuess();
 		return { take: plan.take, logits };
 	}
@@ -180,6 +209,7 @@ export class DecoderState {
 		const plan = this.cache.plan(1);
 		this.cache.commit(plan);
 		for (const write of plan.writes) ahead.writes.push({ ...write, row: write.row + ahead.kept });
+		this.#note(ahead.recalled, ahead.plan, ahead.kept);
 		ahead.kept++;
 		this.#remember([id]);
 	}
@@ -206,19 +236,24 @@ export class DecoderState {
 		return first;
 	}
 
-	async #run(plan: Plan, ids: readonly number[], scored: Scored): Promise<Float32Array> {
+	#note(recalled: Recalled | undefined, plan: Plan, row: number): void {
+		const view = this.archive && plan.segments[this.archive.segment];
+		if (recalled !== undefined && view !== undefined) this.tally?.add(recalled, view, row);
+	}
+
+	async #run(plan: Plan, ids: readonly number[], scored: Scored): Promise<StepResult> {
 		const { store } = this;
 		const row = { plan, ids, ropes: this.#ropes };
 		if (this.#place !== undefined && plan.read === 1) await this.#carryOut(plan);
-		const logits =
+		const result =
 			this.#place !== undefined && plan.read === 1
 				? await this.#place.step(row, scored !== "none")
 				: await this.#runAlone(row, scored);
 		if (plan.writes.length > 0) await store.write(plan.writes);
-		return logits;
+		return result;
 	}
 
-	async #runAlone(row: StepRow, scored: Scored): Promise<Float32Array> {
+	async #runAlone(row: StepRow, scored: Scored): Promise<StepResult> {
 		const { store } = this;
 		const { plan } = row;
 		plan.segments.forEach(({ slots }, segment) => {
@@ -231,8 +266,7 @@ export class DecoderState {
 		// Where only the last token's logits are wanted, the others need not choose for themselves what they recall.
 		const choosing = scored === "all" || plan.read === 1 ? "each" : "shared";
 		const feeds = this.#feeds.of([row], slots, logitRows(plan, scored), choosing);
-		const outputs = await graph.run(feeds, { store });
-		return outputs[LOGITS]?.data as Float32Array;
+		return stepResult(await graph.run(feeds, { store }));
 	}
 
 	async #carryOut(plan: Plan): Promise<void> {
@@ -260,7 +294,7 @@ function logitRows({ read, take }: Plan, scored: Scored): number[] {
 }
 
 function tailLimit(policy: Policy): number {
-	return Math.max(LEAST_TAIL, policy.reduce((sum, { slots }) => sum + slots, 0) + 1);
+	return Math.max(LEAST_TAIL, tokensInReach(policy) + 1);
 }
 
 function createStore(engine: DecoderEngine, cache: KvCache): KvStore {

@@ -13,6 +13,7 @@ import type {
 	GeneratedToken,
 	GenerateOptions,
 	GenerationResult,
+	RecalledPassage,
 	Session,
 	SessionStats,
 } from "../model.ts";
@@ -21,6 +22,7 @@ import type { RandomState } from "../sampling/random.ts";
 import { createSampler, type Sampler } from "../sampling/sampler.ts";
 import { type Sampling, validateSampling } from "../sampling/sampling.ts";
 import { createStopMatcher } from "../sampling/stop-strings.ts";
+import { joinBlocks, massOf } from "./recalled-passages.ts";
 import { writeSession } from "./session-file.ts";
 import type { SessionModel } from "./session-model.ts";
 import { Speculation } from "./speculation.ts";
@@ -108,6 +110,7 @@ export class DecoderSession implements Session {
 		try {
 			if (prompt !== undefined) await this.#append(prompt, { signal });
 			for (const id of [...this.#state.tail, ...this.#pending].slice(-LEAST_TAIL)) note(id);
+			this.#state.tally?.begin();
 			const { tokenizer } = this.#model;
 			const detokenizer = tokenizer.createDetokenizer({
 				skipSpecialTokens: true,
@@ -138,6 +141,7 @@ export class DecoderSession implements Session {
 			throw error;
 		} finally {
 			this.#random = sampler.snapshot().random;
+			this.#state.tally?.end();
 			try {
 				await this.#state.settle();
 				// A row of the last run's, which would keep the others.
@@ -146,6 +150,21 @@ export class DecoderSession implements Session {
 				release();
 			}
 		}
+	}
+
+	recalled(): readonly RecalledPassage[] {
+		this.#checkOpen();
+		const { tally, archive } = this.#state;
+		if (tally === undefined || archive === undefined) return [];
+		const { tokenizer, engine } = this.#model;
+		const held = this.#state.archived();
+		const drawn = tally.drawn(held.start / archive.blockSize);
+		return joinBlocks(drawn, () => false).map(({ first, end, shares }) => {
+			const entries = { start: first * archive.blockSize, end: end * archive.blockSize };
+			const ids = this.#state.archivedIds(entries);
+			const start = archive.origin + entries.start * archive.tokensPerEntry;
+			return { start, ids, text: tokenizer.decode(ids), ...massOf(shares, engine.memoryLayers) };
+		});
 	}
 
 	rewind(count: number): void {

@@ -62,6 +62,9 @@ interface Held {
 	readonly window: Entry[];
 }
 
+/** Attention of token `token`, by one query head of layer `layer`, on the archived token `on`. */
+export type OnRecall = (token: number, layer: number, on: number, weight: number) => void;
+
 export class ReferenceDecoder {
 	readonly #config: Config;
 	readonly #headDim: number;
@@ -76,17 +79,17 @@ export class ReferenceDecoder {
 	}
 
 	/** The logits after each token of a stream, [length, vocabulary]. */
-	read(stream: readonly number[], policy: ReferencePolicy): Vector[] {
+	read(stream: readonly number[], policy: ReferencePolicy, onRecall?: OnRecall): Vector[] {
 		const held: Held = { sinks: [], merged: [], archive: [], window: [] };
 		return stream.map((id, index) => {
 			const entry: Entry = { index, layers: [] };
-			const logits = this.#step(id, held, entry, policy);
+			const logits = this.#step(id, held, entry, policy, onRecall);
 			keep(held, entry, policy);
 			return logits;
 		});
 	}
 
-	#step(id: number, held: Held, entry: Entry, policy: ReferencePolicy): Vector {
+	#step(id: number, held: Held, entry: Entry, policy: ReferencePolicy, onRecall?: OnRecall): Vector {
 		const { hidden_size, num_hidden_layers, model_type } = this.#config;
 		const retained = [...held.sinks, ...held.merged, ...held.window];
 		// A merged entry has no place in the stream: it counts where it stands.
@@ -96,7 +99,7 @@ export class ReferenceDecoder {
 				: entry.index - each.index,
 		);
 		const at = policy.positions === "in-cache" ? retained.length : entry.index;
-		const view: View = { retained, distances, at, held, policy, entry };
+		const view: View = { retained, distances, at, held, policy, entry, onRecall };
 		const table = this.#tensor("model.embed_tokens.weight");
 		const scale = model_type === "gemma3_text" ? Math.sqrt(hidden_size) : 1;
 		let x = Float64Array.from(table.subarray(id * hidden_size, (id + 1) * hidden_size), (w) => w * scale);
@@ -121,7 +124,8 @@ export class ReferenceDecoder {
 		return product(head, this.#norm(this.#tensor("model.norm.weight"), x));
 	}
 
-	#attention(layer: number, x: Vector, { retained, distances, at: own, held, policy, entry }: View): Vector {
+	#attention(layer: number, x: Vector, view: View): Vector {
+		const { retained, distances, at: own, held, policy, entry, onRecall } = view;
 		const { num_attention_heads: heads, num_key_value_heads: kvHeads, query_pre_attn_scalar } = this.#config;
 		const dim = this.#headDim;
 		const [query, key, value] = this.#queryKeyValue(layer, x);
@@ -143,14 +147,18 @@ export class ReferenceDecoder {
 				const distance = distances[i] ?? 0;
 				return distance < window ? [{ ...of(each), distance }] : [];
 			});
+			const recalledFrom = seen.length;
+			const recalledOf: number[] = [];
 			// A layer with a window of its own remembers nothing beyond it.
 			if (policy.memory !== undefined && window === Number.POSITIVE_INFINITY) {
 				const archived = held.archive.map(of);
 				// Both at position 0, where yarn's factor still counts.
 				const asking = queries.map((each) => rotate(each, 0, rope));
 				const asked = archived.map(({ key }) => rotate(key, 0, rope));
-				for (const i of recalled(asking, asked, scale, policy.memory))
+				for (const i of recalled(asking, asked, scale, policy.memory)) {
 					seen.push({ ...(archived[i] as (typeof archived)[0]), distance: policy.rolling });
+					recalledOf.push((held.archive[i] as Entry).index);
+				}
 			}
 			queries.forEach((each, i) => {
 				const head = group * per + i;
@@ -159,6 +167,9 @@ export class ReferenceDecoder {
 				);
 				if (sinks !== undefined) scores.push(sinks[head] as number);
 				const weights = softmax(scores);
+				recalledOf.forEach((on, i) => {
+					onRecall?.(entry.index, layer, on, weights[recalledFrom + i] as number);
+				});
 				for (let d = 0; d < dim; d++)
 					output[head * dim + d] = seen.reduce(
 						(total, { value }, i) => total + (weights[i] as number) * (value[d] as number),
@@ -287,6 +298,7 @@ interface View {
 	readonly held: Held;
 	readonly policy: ReferencePolicy;
 	readonly entry: Entry;
+	readonly onRecall: OnRecall | undefined;
 }
 
 /** Takes an entry in, and lets the lists drop what is too much for them: whole groups, from list to list. */

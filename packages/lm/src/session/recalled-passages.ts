@@ -1,0 +1,60 @@
+/**
+ * From blocks that were recalled to passages that can be read. Blocks end where they do by counting, not by meaning, so
+ * neighbours are one passage as long as about as much attention fell on them; else the few blocks that matter would
+ * drown among all those on which a little fell.
+ */
+import type { DrawnBlock } from "../decoder/recall-tally.ts";
+import type { RecalledPassage } from "../model.ts";
+
+/** A block joins its neighbour's passage when it has at least this part of the attention of the passage's best. */
+const ALIKE = 0.5;
+
+/** Blocks [first, end) of the archive. */
+export interface BlockRange {
+	readonly first: number;
+	readonly end: number;
+	/** [memoryLayers] Mean share of a query head's attention. */
+	readonly shares: Float64Array;
+}
+
+/**
+ * Joins neighbouring blocks into passages, the one with the most attention first. Every block is in one of them.
+ *
+ * @param apart Whether a passage may not go on from a block to the next.
+ */
+export function joinBlocks(drawn: readonly DrawnBlock[], apart: (block: number) => boolean): BlockRange[] {
+	const left = new Map(drawn.map((each) => [each.block, each]));
+	const ranges: BlockRange[] = [];
+	for (const { block, shares } of [...drawn].sort((a, b) => total(b.shares) - total(a.shares))) {
+		if (!left.delete(block)) continue;
+		const least = ALIKE * total(shares);
+		const sum = Float64Array.from(shares);
+		const join = (neighbour: number): boolean => {
+			const other = left.get(neighbour);
+			if (other === undefined || total(other.shares) < least) return false;
+			left.delete(neighbour);
+			other.shares.forEach((share, i) => {
+				sum[i] = (sum[i] as number) + share;
+			});
+			return true;
+		};
+		let [first, end] = [block, block + 1];
+		while (!apart(first - 1) && join(first - 1)) first--;
+		while (!apart(end - 1) && join(end)) end++;
+		ranges.push({ first, end, shares: sum });
+	}
+	return ranges.sort((a, b) => total(b.shares) - total(a.shares));
+}
+
+/** The attention of a range, layer by layer, the most first, and in the mean. */
+export function massOf(
+	shares: Float64Array,
+	memoryLayers: readonly number[],
+): Pick<RecalledPassage, "mass" | "layers"> {
+	const layers = memoryLayers.map((layer, i) => ({ layer, mass: shares[i] as number }));
+	return { mass: total(shares) / shares.length, layers: layers.sort((a, b) => b.mass - a.mass) };
+}
+
+function total(shares: Float64Array): number {
+	return shares.reduce((sum, share) => sum + share, 0);
+}
