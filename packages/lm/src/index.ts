@@ -4,6 +4,9 @@ export { loadModel } from "./load-model.ts";
 export { loadTokenizer } from "./load-tokenizer.ts";
 export type {
 	AppendOptions,
+	ArchiveFileOptions,
+	ArchiveInfo,
+	ArchiveReport,
 	Batch,
 	BatchOptions,
 	FinishReason,
@@ -35,6 +38,7 @@ export { type KnownModel, knownModels } from "./resolve/known-models.ts";
 export type { ModelFormat } from "./resolve/local-model.ts";
 export { type ResolvedModel, type ResolveOptions, resolveModel } from "./resolve/resolve-model.ts";
 export type { Sampling } from "./sampling/sampling.ts";
+export { inspectArchive } from "./session/archive-file.ts";
 export type { ChatMessage, ChatTemplate, NextTurns, RenderOptions } from "./text/chat-template.ts";
 export type { Detokenizer, DetokenizerOptions } from "./text/detokenizer.ts";
 export type { DecodeOptions, EncodeOptions, Tokenizer } from "./text/tokenizer.ts";

@@ -73,6 +73,13 @@ export interface Model {
 	 * rounding; together they take little longer than one. Throws for a policy without a bound.
 	 */
 	createBatch(options: BatchOptions): Batch;
+	/**
+	 * A session whose archive already holds what `session.saveArchive` has written: its stream is empty, and everything
+	 * archived before is within its tokens' reach from the first one on. Positions do not matter, as archived keys have
+	 * none. Rejects another model's file, one of another precision, block size or memory layers, one that the policy's
+	 * memory has no room for, a cut and an altered one.
+	 */
+	createSessionWithArchive(path: string, options: SessionOptions & ArchiveFileOptions): Promise<Session>;
 	/** Continues a saved session. Rejects another model's, another policy's, a cut and an altered file. */
 	restoreSession(path: string, options?: RestoreOptions): Promise<Session>;
 	/** −ln p of ids[1], ids[2], … given what the policy shows of the tokens before each (nats). */
@@ -94,6 +101,44 @@ export interface SessionOptions {
 	readonly pin?: string | readonly number[];
 	/** Most tokens that one graph call reads. Defaults to 128. */
 	readonly chunk?: number;
+}
+
+export interface ArchiveFileOptions {
+	/** Rejects with its reason when it is aborted; nothing is left behind. */
+	readonly signal?: AbortSignal | undefined;
+	/** Called now and then with the tokens so far, of how many. */
+	readonly onProgress?: (tokens: number, total: number) => void;
+}
+
+/** What an archive file says of itself. */
+export interface ArchiveInfo {
+	readonly path: string;
+	/** Tokens that it holds, whole blocks of them. */
+	readonly tokens: number;
+	readonly blockSize: number;
+	/** Layers that are archived, ascending. */
+	readonly layers: readonly number[];
+	readonly precision: Precision;
+	/** Tells models apart, not for people. */
+	readonly model: string;
+	/** Of the file. */
+	readonly bytes: number;
+}
+
+/** What was written, and what was not. */
+export interface ArchiveReport {
+	/** Tokens in the file: whole blocks, the newest that the policy's memory would hold. */
+	readonly tokens: number;
+	/** Of the file. */
+	readonly bytes: number;
+	readonly leftOut: {
+		/** Tokens that are sinks. */
+		readonly sinks: number;
+		/** Tokens that the archive has dropped, or would have. */
+		readonly dropped: number;
+		/** The last tokens, which make no whole block yet. */
+		readonly last: number;
+	};
 }
 
 export interface BatchOptions {
@@ -141,6 +186,8 @@ export interface LikelihoodOptions {
 export interface SessionStats {
 	/** Tokens read and generated since the start. */
 	readonly length: number;
+	/** Entries that the archive began with; none unless the session was created with one. */
+	readonly attached: number;
 	/** Entries that the cache holds now. */
 	readonly retained: number;
 	/** Entries dropped since the start. */
@@ -209,7 +256,9 @@ export interface SpeculationCounts {
 
 /** A passage that had left the window, and that tokens went back to. */
 export interface RecalledPassage {
-	/** Index of its first token in the stream. */
+	/** Where it stood: in this stream, or in the archive that the session was created with. */
+	readonly source: "stream" | "archive";
+	/** Index of its first token there. */
 	readonly start: number;
 	readonly ids: readonly number[];
 	/** Control tokens included, as they are spelled. */
@@ -239,6 +288,12 @@ export interface Session {
 	fork(): Session;
 	/** Writes the session to a file: aside first, then renamed. */
 	save(path: string): Promise<void>;
+	/**
+	 * Writes the archive alone, for sessions that begin with it (`Model.createSessionWithArchive`), and with it the
+	 * window's whole blocks. It is written aside first, then renamed. Rejects under a policy without a `memory` that
+	 * takes what the window drops, and while there is no whole block.
+	 */
+	saveArchive(path: string, options?: ArchiveFileOptions): Promise<ArchiveReport>;
 	dispose(): void;
 	[Symbol.dispose](): void;
 }

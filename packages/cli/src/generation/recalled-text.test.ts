@@ -4,6 +4,7 @@ import { textWidth } from "../terminal/width.ts";
 import { recalledJson, recalledText } from "./recalled-text.ts";
 
 const passage = (start: number, mass: number, text: string): RecalledPassage => ({
+	source: "stream",
 	start,
 	ids: Array.from({ length: 16 }, (_, i) => i),
 	text,

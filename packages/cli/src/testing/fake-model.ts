@@ -5,6 +5,7 @@
  * without weights.
  */
 
+import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { formatPolicy, type Policy } from "@tok/kv-cache";
 import {
@@ -28,13 +29,17 @@ export interface FakeModel extends Model {
 	readonly stream: number[];
 	/** What sessions were created with. */
 	readonly sessions: SessionOptions[];
+	/** Archives that sessions were created with. */
+	readonly attached: string[];
 	disposed: boolean;
 }
 
 export function fakeModel(): FakeModel {
 	const stream: number[] = [];
 	const sessions: SessionOptions[] = [];
+	const attached: string[] = [];
 	const model: FakeModel = {
+		attached,
 		stream,
 		sessions,
 		disposed: false,
@@ -62,6 +67,13 @@ export function fakeModel(): FakeModel {
 			const session = createFakeSession(stream, options.policy);
 			if (Array.isArray(options.pin)) stream.push(...options.pin);
 			return session;
+		},
+		async createSessionWithArchive(path, { onProgress, signal, ...options }) {
+			signal?.throwIfAborted();
+			if (!existsSync(path)) throw new TokError("lm", `${path}: no archive`);
+			onProgress?.(16, 16);
+			attached.push(path);
+			return model.createSession(options);
 		},
 		async restoreSession(path, { policy } = {}) {
 			const saved = await readFile(path, "utf8");
@@ -117,7 +129,13 @@ function createFakeSession(stream: number[], policy: Policy): Session {
 		policy,
 		positions: "in-cache",
 		get stats() {
-			return { length, retained: Math.min(length, 8), evicted: Math.max(0, length - 8), bytes: 64 };
+			return {
+				length,
+				attached: 0,
+				retained: Math.min(length, 8),
+				evicted: Math.max(0, length - 8),
+				bytes: 64,
+			};
 		},
 		async append(input) {
 			for (const id of input) push(Number(id));
@@ -128,6 +146,7 @@ function createFakeSession(stream: number[], policy: Policy): Session {
 			policy.some(({ recall }) => recall !== undefined)
 				? [
 						{
+							source: "stream" as const,
 							start: 4,
 							ids: [65, 10, 66],
 							text: "A\n\x1b[31mB",
@@ -138,6 +157,13 @@ function createFakeSession(stream: number[], policy: Policy): Session {
 				: [],
 		rewind: () => undefined,
 		fork: () => session,
+		async saveArchive(path, { signal, onProgress } = {}) {
+			signal?.throwIfAborted();
+			const tokens = length - (length % 16);
+			onProgress?.(tokens, tokens);
+			await writeFile(path, stream.join());
+			return { tokens, bytes: stream.join().length, leftOut: { sinks: 4, dropped: 0, last: length % 16 } };
+		},
 		save: (path) => writeFile(path, formatPolicy(policy)),
 		dispose: () => undefined,
 		[Symbol.dispose]: () => undefined,

@@ -17,6 +17,7 @@ import {
 import type { RopeFrequencies } from "@tok/rope";
 import { type KvStore, TokError } from "@tok/runtime";
 import { type ArchiveLayout, archiveLayout, tokensInReach } from "./archive-layout.ts";
+import { type ArchiveExtent, archiveExtent, archiveRows } from "./archive-rows.ts";
 import { cacheBytes, cacheShape } from "./cache-cost.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import { type GraphSegment, graphSegments } from "./graph-segments.ts";
@@ -42,6 +43,13 @@ export interface Reading {
 	readonly logits: Float32Array;
 }
 
+interface StateParts {
+	readonly store: KvStore;
+	readonly place?: BatchPlace;
+	readonly tail?: readonly number[];
+	readonly attached?: readonly number[];
+}
+
 /** Rows of the last run, the first `kept` of which are the stream's. */
 interface Ahead {
 	readonly ids: readonly number[];
@@ -58,6 +66,8 @@ export class DecoderState {
 	readonly archive: ArchiveLayout | undefined;
 	/** What single tokens recall, while they are counted; undefined without an archive. */
 	readonly tally: RecallTally | undefined;
+	/** The tokens with which the archive began. */
+	readonly attached: readonly number[];
 	readonly #engine: DecoderEngine;
 	readonly #segments: readonly GraphSegment[];
 	readonly #feeds: StepFeeds;
@@ -73,13 +83,14 @@ export class DecoderState {
 	private constructor(
 		engine: DecoderEngine,
 		cache: KvCache,
-		{ store, place, tail = [] }: { store: KvStore; place?: BatchPlace; tail?: readonly number[] },
+		{ store, place, tail = [], attached = [] }: StateParts,
 	) {
 		this.#engine = engine;
 		this.cache = cache;
 		this.store = store;
 		this.#place = place;
 		this.#tail = [...tail];
+		this.attached = attached;
 		this.#tailLimit = tailLimit(cache.policy);
 		this.#segments = graphSegments(cache.policy);
 		this.#feeds = new StepFeeds(engine, this.#segments);
@@ -92,8 +103,18 @@ export class DecoderState {
 	}
 
 	static create(engine: DecoderEngine, policy: Policy, positions: Positions): DecoderState {
-		const cache = createCache(policy, { positions });
-		return new DecoderState(engine, cache, { store: createStore(engine, cache) });
+		return DecoderState.withArchive(engine, policy, positions, []);
+	}
+
+	/** Begins with an archive of these tokens, in whole blocks, whose entries the caller writes into the store. */
+	static withArchive(
+		engine: DecoderEngine,
+		policy: Policy,
+		positions: Positions,
+		attached: readonly number[],
+	): DecoderState {
+		const cache = createCache(policy, { positions, archived: attached.length });
+		return new DecoderState(engine, cache, { store: createStore(engine, cache), attached });
 	}
 
 	/** In a place of a batch, which its store frees when the state is disposed. Throws when none is free. */
@@ -113,10 +134,16 @@ export class DecoderState {
 		engine: DecoderEngine,
 		policy: Policy,
 		snapshot: CacheSnapshot,
-		tail: readonly number[],
+		{ tail, attached }: { readonly tail: readonly number[]; readonly attached: readonly number[] },
 	): DecoderState {
 		const cache = restoreCache(policy, snapshot);
-		return new DecoderState(engine, cache, { store: createStore(engine, cache), tail });
+		if (attached.length !== cache.attached)
+			throw new TokError(
+				"lm",
+				`snapshot: expected the ids of the ${cache.attached} tokens that the archive began with, got ` +
+					`${attached.length}. Save the session again.`,
+			);
+		return new DecoderState(engine, cache, { store: createStore(engine, cache), tail, attached });
 	}
 
 	/** The last tokens of the stream: at least `LEAST_TAIL`, and as many as the policy can need again. */
@@ -130,16 +157,37 @@ export class DecoderState {
 		return { start, end };
 	}
 
-	/** The tokens of entries that the archive holds. */
+	/** The tokens of entries that the archive holds, or takes next. */
 	archivedIds({ start, end }: Range): readonly number[] {
 		const { origin = 0, tokensPerEntry = 1 } = this.archive ?? {};
+		const { attached } = this;
 		const first = this.cache.length - this.#tail.length;
-		return this.#tail.slice(origin + start * tokensPerEntry - first, origin + end * tokensPerEntry - first);
+		const place = (entry: number): number =>
+			origin + Math.max(0, entry - attached.length) * tokensPerEntry - first;
+		return [...attached.slice(start, end), ...this.#tail.slice(place(start), place(end))];
+	}
+
+	/** What would leave with the archive; undefined when it cannot. */
+	archiveExtent(): ArchiveExtent | undefined {
+		return this.archive?.portable ? archiveExtent(this.cache, this.archive) : undefined;
+	}
+
+	/** See `archiveRows`. */
+	archiveRows(extent: ArchiveExtent): AsyncIterable<Float32Array> {
+		const { config, pairing } = this.#engine;
+		const { store, archive: layout } = this;
+		if (layout === undefined) throw new TokError("lm", "internal: expected an archive, got none.");
+		return archiveRows(extent, { config, store, layout, pairing, ropes: this.#ropes });
 	}
 
 	/** On its own, whether this one is in a batch or not. */
 	fork(): DecoderState {
-		return new DecoderState(this.#engine, this.cache.fork(), { store: this.store.fork(), tail: this.#tail });
+		const { attached } = this;
+		return new DecoderState(this.#engine, this.cache.fork(), {
+			store: this.store.fork(),
+			tail: this.#tail,
+			attached,
+		});
 	}
 
 	/** Forgets the last `count` tokens. Throws when the policy has not retained them. */

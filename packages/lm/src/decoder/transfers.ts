@@ -57,7 +57,7 @@ function compressorOf(name: string): Compressor {
 }
 
 /** Keys and values of some entries on the host, in some layers: float32 [layers, 2, kvHeads, length, headDim]. */
-class Rows {
+export class Rows {
 	readonly data: Float32Array;
 	readonly length: number;
 	readonly #layers: readonly number[];
@@ -116,7 +116,7 @@ class Rows {
 	}
 }
 
-interface Turning {
+export interface Turning {
 	readonly ropes: readonly RopeFrequencies[];
 	readonly pairing: Pairing;
 }
@@ -151,7 +151,7 @@ function* runsOf({ start, end }: Range, slots: number): Generator<{ slot: number
 	}
 }
 
-async function readRange(store: KvStore, segment: number, entries: Range): Promise<Float32Array> {
+export async function readRange(store: KvStore, segment: number, entries: Range): Promise<Float32Array> {
 	const { headDim, slots } = store.shape;
 	const parts: { rows: Float32Array; length: number }[] = [];
 	for (const { slot, length } of runsOf(entries, slots[segment] as number))

@@ -3,11 +3,39 @@
  * neighbours are one passage as long as about as much attention fell on them; else the few blocks that matter would
  * drown among all those on which a little fell.
  */
+
+import type { DecoderState } from "../decoder/decoder-state.ts";
 import type { DrawnBlock } from "../decoder/recall-tally.ts";
 import type { RecalledPassage } from "../model.ts";
+import type { SessionModel } from "./session-model.ts";
 
 /** A block joins its neighbour's passage when it has at least this part of the attention of the passage's best. */
 const ALIKE = 0.5;
+
+/** See `Session.recalled`. */
+export function recalledPassages(
+	state: DecoderState,
+	{ tokenizer, engine }: SessionModel,
+): readonly RecalledPassage[] {
+	const { tally, archive } = state;
+	if (tally === undefined || archive === undefined) return [];
+	const { blockSize, origin, tokensPerEntry } = archive;
+	const { attached } = state.cache;
+	// What came from elsewhere ends where the stream's own begins.
+	const apart = (block: number): boolean => (block + 1) * blockSize === attached;
+	return joinBlocks(tally.drawn(state.archived().start / blockSize), apart).map(({ first, end, shares }) => {
+		const entries = { start: first * blockSize, end: end * blockSize };
+		const ids = state.archivedIds(entries);
+		const own = entries.start >= attached;
+		return {
+			source: own ? "stream" : "archive",
+			start: own ? origin + (entries.start - attached) * tokensPerEntry : entries.start,
+			ids,
+			text: tokenizer.decode(ids),
+			...massOf(shares, engine.memoryLayers),
+		};
+	});
+}
 
 /** Blocks [first, end) of the archive. */
 export interface BlockRange {
@@ -47,7 +75,7 @@ export function joinBlocks(drawn: readonly DrawnBlock[], apart: (block: number) 
 }
 
 /** The attention of a range, layer by layer, the most first, and in the mean. */
-export function massOf(
+function massOf(
 	shares: Float64Array,
 	memoryLayers: readonly number[],
 ): Pick<RecalledPassage, "mass" | "layers"> {

@@ -55,9 +55,11 @@ function referenceShares(
 		memory: { capacity: 64, recall: 2, blockSize: 8 },
 	};
 	const sums = Array.from({ length: tinyConfig.num_hidden_layers }, () => new Float64Array(stream.length));
-	new ReferenceDecoder(folder).read(stream, reference, (token, layer, on, weight) => {
-		const sum = sums[layer] as Float64Array;
-		if (token >= from) sum[on] = (sum[on] as number) + weight;
+	new ReferenceDecoder(folder).read(stream, reference, {
+		onRecall(token, layer, on, weight) {
+			const sum = sums[layer] as Float64Array;
+			if (token >= from) sum[on] = (sum[on] as number) + weight;
+		},
 	});
 	const heads = tinyConfig.num_attention_heads * (stream.length - from);
 	return (layer, start, end) =>

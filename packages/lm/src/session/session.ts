@@ -9,6 +9,8 @@ import { TokError } from "@tok/runtime";
 import { checkIds, type DecoderState, LEAST_TAIL } from "../decoder/decoder-state.ts";
 import type {
 	AppendOptions,
+	ArchiveFileOptions,
+	ArchiveReport,
 	FinishReason,
 	GeneratedToken,
 	GenerateOptions,
@@ -22,7 +24,8 @@ import type { RandomState } from "../sampling/random.ts";
 import { createSampler, type Sampler } from "../sampling/sampler.ts";
 import { type Sampling, validateSampling } from "../sampling/sampling.ts";
 import { createStopMatcher } from "../sampling/stop-strings.ts";
-import { joinBlocks, massOf } from "./recalled-passages.ts";
+import { recalledPassages } from "./recalled-passages.ts";
+import { saveArchive } from "./save-archive.ts";
 import { writeSession } from "./session-file.ts";
 import type { SessionModel } from "./session-model.ts";
 import { Speculation } from "./speculation.ts";
@@ -69,6 +72,7 @@ export class DecoderSession implements Session {
 		const { cache, store } = this.#state;
 		return {
 			length: cache.length + this.#pending.length,
+			attached: cache.attached,
 			retained: cache.retained,
 			evicted: cache.evicted,
 			bytes: store.bytes,
@@ -154,17 +158,7 @@ export class DecoderSession implements Session {
 
 	recalled(): readonly RecalledPassage[] {
 		this.#checkOpen();
-		const { tally, archive } = this.#state;
-		if (tally === undefined || archive === undefined) return [];
-		const { tokenizer, engine } = this.#model;
-		const held = this.#state.archived();
-		const drawn = tally.drawn(held.start / archive.blockSize);
-		return joinBlocks(drawn, () => false).map(({ first, end, shares }) => {
-			const entries = { start: first * archive.blockSize, end: end * archive.blockSize };
-			const ids = this.#state.archivedIds(entries);
-			const start = archive.origin + entries.start * archive.tokensPerEntry;
-			return { start, ids, text: tokenizer.decode(ids), ...massOf(shares, engine.memoryLayers) };
-		});
+		return recalledPassages(this.#state, this.#model);
 	}
 
 	rewind(count: number): void {
@@ -204,7 +198,7 @@ export class DecoderSession implements Session {
 
 	async save(path: string): Promise<void> {
 		await this.#exclusively("save", async () => {
-			const { cache, store, tail } = this.#state;
+			const { cache, store, tail, attached } = this.#state;
 			const model = this.#model;
 			const header = {
 				model: model.fingerprint(),
@@ -213,12 +207,21 @@ export class DecoderSession implements Session {
 				cache: cache.snapshot(),
 				shape: store.shape,
 				tail,
+				attached,
 				pending: this.#pending,
 				random: this.#random ?? null,
 				logits: this.#logits?.length ?? 0,
 				cacheBytes: store.bytes,
 			};
 			await writeSession(path, header, this.#logits, store.read());
+		});
+	}
+
+	async saveArchive(path: string, options: ArchiveFileOptions = {}): Promise<ArchiveReport> {
+		return this.#exclusively("saveArchive", async () => {
+			const report = await saveArchive(path, this.#state, this.#model, options);
+			const { leftOut } = report;
+			return { ...report, leftOut: { ...leftOut, last: leftOut.last + this.#pending.length } };
 		});
 	}
 

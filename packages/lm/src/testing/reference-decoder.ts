@@ -49,7 +49,7 @@ interface Rope {
 }
 
 /** What a retained token left: per layer its key, un-rotated, and its value, [kvHeads · headDim] each. */
-interface Entry {
+export interface Entry {
 	readonly index: number;
 	readonly layers: { readonly key: Vector; readonly value: Vector }[];
 }
@@ -65,6 +65,12 @@ interface Held {
 /** Attention of token `token`, by one query head of layer `layer`, on the archived token `on`. */
 export type OnRecall = (token: number, layer: number, on: number, weight: number) => void;
 
+export interface ReferenceOptions {
+	readonly onRecall?: OnRecall;
+	/** What the archive holds before the first token. Defaults to nothing. */
+	readonly archive?: readonly Entry[];
+}
+
 export class ReferenceDecoder {
 	readonly #config: Config;
 	readonly #headDim: number;
@@ -79,8 +85,30 @@ export class ReferenceDecoder {
 	}
 
 	/** The logits after each token of a stream, [length, vocabulary]. */
-	read(stream: readonly number[], policy: ReferencePolicy, onRecall?: OnRecall): Vector[] {
-		const held: Held = { sinks: [], merged: [], archive: [], window: [] };
+	read(
+		stream: readonly number[],
+		policy: ReferencePolicy,
+		{ onRecall, archive = [] }: ReferenceOptions = {},
+	): Vector[] {
+		return this.#play(stream, policy, { held: empty(archive), onRecall });
+	}
+
+	/** What reading a stream leaves to other streams: its archive, and the whole blocks of its window. */
+	archiveOf(stream: readonly number[], policy: ReferencePolicy): readonly Entry[] {
+		const held = empty([]);
+		this.#play(stream, policy, { held, onRecall: undefined });
+		const { window, archive } = held;
+		return [
+			...archive,
+			...window.slice(0, window.length - (window.length % (policy.memory?.blockSize ?? 1))),
+		];
+	}
+
+	#play(
+		stream: readonly number[],
+		policy: ReferencePolicy,
+		{ held, onRecall }: { readonly held: Held; readonly onRecall: OnRecall | undefined },
+	): Vector[] {
 		return stream.map((id, index) => {
 			const entry: Entry = { index, layers: [] };
 			const logits = this.#step(id, held, entry, policy, onRecall);
@@ -89,7 +117,13 @@ export class ReferenceDecoder {
 		});
 	}
 
-	#step(id: number, held: Held, entry: Entry, policy: ReferencePolicy, onRecall?: OnRecall): Vector {
+	#step(
+		id: number,
+		held: Held,
+		entry: Entry,
+		policy: ReferencePolicy,
+		onRecall: OnRecall | undefined,
+	): Vector {
 		const { hidden_size, num_hidden_layers, model_type } = this.#config;
 		const retained = [...held.sinks, ...held.merged, ...held.window];
 		// A merged entry has no place in the stream: it counts where it stands.
@@ -288,6 +322,10 @@ export class ReferenceDecoder {
 		if (tensor === undefined) throw new Error(`no tensor ${name}`);
 		return tensor;
 	}
+}
+
+function empty(archive: readonly Entry[]): Held {
+	return { sinks: [], merged: [], archive: [...archive], window: [] };
 }
 
 /** A token's view of the cache: `distances` of what is retained, its own position. */
