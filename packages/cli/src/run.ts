@@ -8,13 +8,14 @@ import { inspect } from "./commands/inspect.ts";
 import { perplexity } from "./commands/perplexity.ts";
 import { pull } from "./commands/pull.ts";
 import { quantize } from "./commands/quantize.ts";
+import { read } from "./commands/read.ts";
 import { tokenize } from "./commands/tokenize.ts";
 import { describeFailure, fail, isAbort } from "./errors.ts";
 import { Flags } from "./flags.ts";
 import { type Io, type Services, write } from "./io.ts";
 import { version } from "./version.ts";
 
-const commands: readonly Command[] = [pull, generate, chat, tokenize, perplexity, inspect, quantize];
+const commands: readonly Command[] = [pull, generate, chat, read, tokenize, perplexity, inspect, quantize];
 
 /**
  * Runs `tok` with these arguments (without the program's name).

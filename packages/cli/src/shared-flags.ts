@@ -15,6 +15,14 @@ export const modelFlag: ArgsDef = {
 	},
 };
 
+export const memoryLayersFlag: ArgsDef = {
+	"memory-layers": {
+		type: "string",
+		valueHint: "all|6,7,8",
+		description: "Layers that archive and recall under a policy with memory; fewer cost less. Default: all",
+	},
+};
+
 export const runFlags: ArgsDef = {
 	precision: {
 		type: "string",
@@ -37,6 +45,7 @@ export const runFlags: ArgsDef = {
 		valueHint: "count",
 		description: "Threads to compute with. Default: one per core",
 	},
+	...memoryLayersFlag,
 	"no-prepare": {
 		type: "boolean",
 		description: "Build the model anew, and keep nothing of it in the cache for the next start",
@@ -60,6 +69,8 @@ export interface RunSettings {
 	readonly positions: Positions | undefined;
 	readonly chunk: number | undefined;
 	readonly threads: number | undefined;
+	/** Undefined for all. */
+	readonly memoryLayers: readonly number[] | undefined;
 	/** Keep the model's graph in the cache, and take it from there. */
 	readonly prepare: boolean;
 }
@@ -76,8 +87,18 @@ export function readRunFlags(flags: Flags): RunSettings {
 		positions: flags.choice("positions", ["in-cache", "original"]),
 		chunk: flags.integer("chunk", 1, 65_536),
 		threads: flags.integer("threads", 1, 1024),
+		memoryLayers: readMemoryLayers(flags),
 		prepare: !flags.has("no-prepare"),
 	};
+}
+
+/** Undefined for all layers. Whether the model has them is for the model to say. */
+export function readMemoryLayers(flags: Flags): readonly number[] | undefined {
+	const text = flags.text("memory-layers");
+	if (text === undefined || text === "all") return undefined;
+	if (!/^\d+(,\d+)*$/.test(text))
+		fail(`--memory-layers: expected all, or layers such as 6,7,8, counted from 0, got "${text}".`);
+	return text.split(",").map(Number);
 }
 
 /** Reads --policy; its text is checked before any model is loaded. */

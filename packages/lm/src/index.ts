@@ -1,5 +1,5 @@
 export { TokError } from "@tok/runtime";
-export { inspectModel, type ModelReport, type PolicyCost } from "./inspect-model.ts";
+export { type InspectOptions, inspectModel, type ModelReport, type PolicyCost } from "./inspect-model.ts";
 export { loadModel } from "./load-model.ts";
 export { loadTokenizer } from "./load-tokenizer.ts";
 export type {

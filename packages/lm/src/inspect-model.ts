@@ -1,8 +1,9 @@
 /** What a model file holds, read from its header alone, and what a cache policy costs in bytes. */
 import { formatPolicy, fullSlots, type Policy } from "@tok/kv-cache";
 import { TokError } from "@tok/runtime";
-import { cacheBytes, cacheBytesPerEntry, layersWithoutWindow } from "./decoder/cache-cost.ts";
+import { cacheBytes, cacheBytesPerEntry } from "./decoder/cache-cost.ts";
 import type { DecoderConfig } from "./decoder/decoder-config.ts";
+import { checkedMemoryLayers } from "./decoder/decoder-engine.ts";
 import type { TensorFile } from "./formats/tensor-file.ts";
 import type { OpenDecoder } from "./open-decoder.ts";
 import { type ModelText, openDecoder, openText } from "./open-model.ts";
@@ -51,10 +52,17 @@ export interface PolicyCost {
 	readonly bytes: number | null;
 }
 
+export interface InspectOptions extends ResolveOptions {
+	/** A policy whose cost is to be known. Defaults to none. */
+	readonly policy?: Policy;
+	/** Layers that archive and recall under it. Defaults to all that look back without a limit. */
+	readonly memoryLayers?: readonly number[];
+}
+
 /** Throws a TokError when the model is not found, is damaged, or its architecture is unknown. */
 export async function inspectModel(
 	name: string,
-	{ policy, ...options }: ResolveOptions & { readonly policy?: Policy } = {},
+	{ policy, memoryLayers, ...options }: InspectOptions = {},
 ): Promise<ModelReport> {
 	const found = await resolveModel(name, options);
 	const decoder = openDecoder(found);
@@ -69,7 +77,9 @@ export async function inspectModel(
 			...tensorsOf(file),
 			...describeText(text),
 			cacheBytesPerToken: cacheBytesPerEntry(config),
-			...(policy !== undefined && { policy: costOf(policy, config) }),
+			...(policy !== undefined && {
+				policy: costOf(policy, config, checkedMemoryLayers(config, memoryLayers)),
+			}),
 		};
 	} finally {
 		file.close();
@@ -131,12 +141,12 @@ function describeText(text: ModelText | string) {
 	};
 }
 
-function costOf(policy: Policy, config: DecoderConfig): PolicyCost {
+function costOf(policy: Policy, config: DecoderConfig, memoryLayers: readonly number[]): PolicyCost {
 	const entries = fullSlots(policy).reduce((sum, slots) => sum + slots, 0);
 	const limited = Number.isFinite(entries);
 	return {
 		policy: formatPolicy(policy),
 		entries: limited ? entries : null,
-		bytes: limited ? cacheBytes(config, policy, layersWithoutWindow(config)) : null,
+		bytes: limited ? cacheBytes(config, policy, memoryLayers) : null,
 	};
 }

@@ -89,6 +89,7 @@ export class LanguageModel implements Model, SessionModel {
 			vocabularySize: config.vocabularySize,
 			contextLength: config.contextLength,
 			precision,
+			memoryLayers: this.engine.memoryLayers,
 		};
 	}
 

@@ -53,6 +53,8 @@ export interface ModelInfo {
 	/** Positions that the model was trained on; undefined when the file does not say. */
 	readonly contextLength: number | undefined;
 	readonly precision: Precision;
+	/** Layers that archive and recall under a policy with memory, ascending; none in a model that cannot. */
+	readonly memoryLayers: readonly number[];
 }
 
 export interface Model {

@@ -62,8 +62,8 @@ const chatCommands: Readonly<Record<string, ChatCommand>> = {
 	clear: {
 		usage: "/clear",
 		meaning: "forget the conversation, keep the system message",
-		run(conversation) {
-			conversation.clear();
+		async run(conversation) {
+			await conversation.clear();
 			return { text: "Forgotten." };
 		},
 	},

@@ -42,5 +42,7 @@ test("many and long passages: the first ones, each cut", () => {
 	}
 	expect(recalledText(many, 76)).toContain("went to 40 passages outside the window;\nmost to these 5.");
 	expect(recalledJson(many)).toHaveLength(16);
+	const archived = { ...passage(0, 0.2, "a word"), source: "archive" as const };
+	expect(recalledText([archived], 76)).toContain("tokens 0–15 of the archive, most in layers 20");
 	expect(recalledText([], 76)).toBe("The last answer drew on nothing that had left the window.");
 });

@@ -44,9 +44,11 @@ export function recalledText(passages: readonly RecalledPassage[], columns: numb
 	return [wrapText(head, columns).join("\n"), ...shown].join("\n\n");
 }
 
-function describePlace({ start, ids, layers }: RecalledPassage): string {
+function describePlace({ source, start, ids, layers }: RecalledPassage): string {
 	const most = layers.slice(0, shownLayers).map(({ layer, mass }) => `${layer}\u00a0(${percent(mass)})`);
-	const where = `tokens ${formatCount(start)}–${formatCount(start + ids.length - 1)}`;
+	const where =
+		`tokens ${formatCount(start)}–${formatCount(start + ids.length - 1)}` +
+		(source === "archive" ? " of the archive" : "");
 	return `${where}, most in layer${most.length === 1 ? "" : "s"} ${most.join(", ")}`;
 }
 

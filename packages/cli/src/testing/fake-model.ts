@@ -14,6 +14,7 @@ import {
 	type GeneratedToken,
 	type GenerateOptions,
 	type GenerationResult,
+	type LoadModelOptions,
 	type Model,
 	type Session,
 	type SessionOptions,
@@ -31,10 +32,13 @@ export interface FakeModel extends Model {
 	readonly sessions: SessionOptions[];
 	/** Archives that sessions were created with. */
 	readonly attached: string[];
+	/** Of `loadModel`. */
+	loadedWith: Pick<LoadModelOptions, "precision" | "memoryLayers">;
 	disposed: boolean;
 }
 
-export function fakeModel(): FakeModel {
+/** @param onToken Called with the tokens read so far. */
+export function fakeModel(onToken: (count: number) => void = () => undefined): FakeModel {
 	const stream: number[] = [];
 	const sessions: SessionOptions[] = [];
 	const attached: string[] = [];
@@ -42,6 +46,7 @@ export function fakeModel(): FakeModel {
 		attached,
 		stream,
 		sessions,
+		loadedWith: {},
 		disposed: false,
 		info: {
 			name: "fake",
@@ -54,17 +59,18 @@ export function fakeModel(): FakeModel {
 			vocabularySize: 258,
 			contextLength: undefined,
 			precision: "exact",
+			memoryLayers: [0],
 		},
 		tokenizer: fakeTokenizer(),
 		chatTemplate,
-		cacheBytes: () => 0,
+		cacheBytes: () => 9000,
 		prepare: async () => undefined,
 		createBatch: () => {
 			throw new Error("the command creates no batches");
 		},
 		createSession(options) {
 			sessions.push(options);
-			const session = createFakeSession(stream, options.policy);
+			const session = createFakeSession(stream, options.policy, onToken);
 			if (Array.isArray(options.pin)) stream.push(...options.pin);
 			return session;
 		},
@@ -78,7 +84,7 @@ export function fakeModel(): FakeModel {
 		async restoreSession(path, { policy } = {}) {
 			const saved = await readFile(path, "utf8");
 			if (policy !== undefined && formatPolicy(policy) !== saved) throw new TokError("lm", "another policy");
-			return createFakeSession(stream, []);
+			return createFakeSession(stream, [], onToken);
 		},
 		async negativeLogLikelihoods(ids, { from = 1 }) {
 			return new Float32Array(ids.length - from).fill(Math.log(2));
@@ -91,11 +97,12 @@ export function fakeModel(): FakeModel {
 	return model;
 }
 
-function createFakeSession(stream: number[], policy: Policy): Session {
+function createFakeSession(stream: number[], policy: Policy, onToken: (count: number) => void): Session {
 	let length = 0;
 	const push = (id: number): void => {
 		stream.push(id);
 		length++;
+		onToken(stream.length);
 	};
 	async function* generate({
 		maxTokens = Infinity,
@@ -137,8 +144,12 @@ function createFakeSession(stream: number[], policy: Policy): Session {
 				bytes: 64,
 			};
 		},
-		async append(input) {
-			for (const id of input) push(Number(id));
+		async append(input, { signal, onProgress } = {}) {
+			for (const id of input) {
+				signal?.throwIfAborted();
+				push(Number(id));
+			}
+			onProgress?.(input.length, input.length);
 		},
 		generate,
 		// It went back to its first tokens.

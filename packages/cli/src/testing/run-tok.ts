@@ -1,7 +1,9 @@
 /** Runs the command in-process on captured streams, for tests. */
+import { statSync } from "node:fs";
 import { PassThrough, Readable } from "node:stream";
 import type { Io, Services } from "../io.ts";
 import { run } from "../run.ts";
+import { defined } from "../shared-flags.ts";
 import { type FakeModel, fakeModel, fakeTokenizer } from "./fake-model.ts";
 
 export interface Outcome {
@@ -19,6 +21,8 @@ export interface TokOptions {
 	readonly stdin?: string | Uint8Array;
 	/** Abort after this many writes to standard output. */
 	readonly abortAfter?: number;
+	/** Abort when the fake model has read so many tokens. */
+	readonly interruptAfterTokens?: number;
 	readonly tty?: { readonly columns: number; readonly rows: number };
 	readonly env?: Readonly<Record<string, string>>;
 	/** Defaults to ones that lend a fake model. */
@@ -28,11 +32,14 @@ export interface TokOptions {
 export async function tok(argv: readonly string[], options: TokOptions = {}): Promise<Outcome> {
 	const controller = new AbortController();
 	let writes = 0;
+	const interrupt = (): void => controller.abort(new DOMException("Interrupted", "AbortError"));
 	const stdout = capture(options.tty, () => {
-		if (++writes === options.abortAfter) controller.abort(new DOMException("Interrupted", "AbortError"));
+		if (++writes === options.abortAfter) interrupt();
 	});
 	const stderr = capture(undefined);
-	const model = fakeModel();
+	const model = fakeModel((count) => {
+		if (count === options.interruptAfterTokens) interrupt();
+	});
 	const loaded: string[] = [];
 	const prepared: boolean[] = [];
 	const io: Io = {
@@ -55,8 +62,9 @@ function fakeServices(model: FakeModel, loaded: string[], prepared: boolean[]): 
 			prepared.push(prepare);
 			return { dispose: async () => undefined } as Awaited<ReturnType<Services["createRuntime"]>>;
 		},
-		async loadModel(name) {
+		async loadModel(name, { precision, memoryLayers }) {
 			loaded.push(name);
+			model.loadedWith = defined({ precision, memoryLayers });
 			return model;
 		},
 		prepare: (loadedModel, policy) => loadedModel.prepare(policy),
@@ -67,6 +75,10 @@ function fakeServices(model: FakeModel, loaded: string[], prepared: boolean[]): 
 		async quantizeModel(name, options) {
 			const { quantizeModel } = await import("@tok/lm");
 			return quantizeModel(name, options);
+		},
+		async inspectArchive(path) {
+			const { size: bytes } = statSync(path);
+			return { path, tokens: 48, blockSize: 16, layers: [0], precision: "fast", model: "fake", bytes };
 		},
 		async inspectModel(name, options) {
 			const { inspectModel } = await import("@tok/lm");

@@ -119,7 +119,8 @@ export class DecoderEngine {
 	}
 }
 
-function checkedMemoryLayers(
+/** Layers in which sessions recall, ascending. Throws when some of those wanted are none that can. */
+export function checkedMemoryLayers(
 	config: DecoderConfig,
 	wanted: readonly number[] | undefined,
 ): readonly number[] {
