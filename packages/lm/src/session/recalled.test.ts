@@ -133,6 +133,29 @@ describe("S36: recalled()", () => {
 		expect(() => session.recalled()).toThrow("the session was disposed");
 	});
 
+	test("S5 S17: a pinned beginning is never archived, and turns that leave whole are recalled in order", async () => {
+		const pin = model.tokenizer.encode("Be brief. ");
+		const turns = parsePolicy("sink:4,memory:128/2x8,rolling:40:turns");
+		const session = model.createSession({ policy: turns, pin, chunk: 16 });
+		const stream = [...pin];
+		for (const text of ["Who came home?", "And when did he?", "What is a harbour?", "Is it quiet?", "Why?"]) {
+			const ids = model.tokenizer.encode(text, { addSpecialTokens: false });
+			await session.append(ids, { turn: true });
+			const answer = await collect(session.generate({ ...greedy, maxTokens: 11 }));
+			stream.push(...ids, ...answer.ids);
+		}
+		const [sinks] = session.policy;
+		expect(sinks?.slots).toBe(pin.length);
+		const passages = session.recalled();
+		expect(passages.length).toBeGreaterThan(1);
+		for (const { start, ids } of passages) {
+			expect(start).toBeGreaterThanOrEqual(pin.length);
+			expect(ids).toEqual(stream.slice(start, start + ids.length));
+		}
+		const { length, retained, evicted } = session.stats;
+		expect([retained + 1, evicted]).toEqual([length, 0]);
+	});
+
 	test("is the same with guesses: those that were not chosen do not count", async () => {
 		const repeated = "one two three one two three ".repeat(5);
 		const [plain, guessing] = [model.createSession({ policy }), model.createSession({ policy })];
