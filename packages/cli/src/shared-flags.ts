@@ -56,7 +56,7 @@ export const jsonFlag: ArgsDef = {
 	json: { type: "boolean", description: "Write one JSON object to standard output" },
 };
 
-export const policyHint =
+export const policyHint: string =
 	"dense, rolling:N, sink:K,rolling:N, rolling:N:turns, recompute:N; before rolling also memory:TOKENS/BLOCKSxSIZE " +
 	"(archives and recalls what leaves the window) and compressive:SLOTS/RATE (merges it)";
 
