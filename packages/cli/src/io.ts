@@ -5,6 +5,8 @@
 import type { Readable } from "node:stream";
 import type { Policy } from "@tok/kv-cache";
 import type {
+	ArchiveInfo,
+	InspectOptions,
 	LoadModelOptions,
 	Model,
 	ModelReport,
@@ -48,7 +50,8 @@ export interface Services {
 	prepare(model: Model, policy: Policy): Promise<void>;
 	loadTokenizer(name: string, options: ResolveOptions): Promise<Tokenizer>;
 	quantizeModel(name: string, options: QuantizeOptions): Promise<QuantizeReport>;
-	inspectModel(name: string, options: ResolveOptions & { readonly policy?: Policy }): Promise<ModelReport>;
+	inspectModel(name: string, options: InspectOptions): Promise<ModelReport>;
+	inspectArchive(path: string): Promise<ArchiveInfo>;
 }
 
 /** Writes text and waits until the stream has room for more. */

@@ -80,7 +80,10 @@ describe.skipIf(process.env.TOK_MODELS === undefined)("needs smollm2-135m below 
 	test("packages/lm/README.md's example prints what it says", async () => {
 		const folder = mkdtempSync(join(tmpdir(), "tok-readme-"));
 		try {
-			const { story, lines } = await run(tour.replaceAll('"jack.tok"', JSON.stringify(join(folder, "s"))));
+			const files = tour.replaceAll(/"(\w+\.tok\w*)"/g, (_, name: string) =>
+				JSON.stringify(join(folder, name)),
+			);
+			const { story, lines } = await run(files);
 			expect(lines).toEqual([...tour.matchAll(/\/\/ → (.*)/g)].map(([, text]) => text));
 			expect(story).not.toBe("");
 		} finally {

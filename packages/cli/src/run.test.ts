@@ -1,7 +1,8 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { formatPolicy } from "@tok/kv-cache";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { tok } from "./testing/run-tok.ts";
 
@@ -27,7 +28,7 @@ describe("bad input: exit code 1, one clear message, no model loaded", () => {
 		[
 			"unknown command",
 			["generat"],
-			'expected a command (pull, generate, chat, tokenize, perplexity, eval, inspect, quantize), got "generat"',
+			'expected a command (pull, generate, chat, read, tokenize, perplexity, eval, inspect, quantize), got "generat"',
 		],
 		[
 			"unknown flag",
@@ -133,6 +134,24 @@ describe("bad input: exit code 1, one clear message, no model loaded", () => {
 			["generate", "--prompt", "x", "--save", "/no/such/file"],
 			"--save: cannot write to /no/such: there is no such folder",
 		],
+		["no book", ["read", "--save", "x"], "FILE is missing"],
+		["no archive to write", ["read", "x"], "--save is missing"],
+		[
+			"no folder for the archive",
+			["read", "-", "--save", "/no/such/file"],
+			"--save: cannot write to /no/such",
+		],
+		[
+			"a policy without memory",
+			["read", "-", "--save", "x", "--policy", "rolling:9"],
+			"--policy: expected one with memory, got rolling:9.",
+		],
+		[
+			"layers by name",
+			["chat", "--memory-heads", "middle"],
+			"--memory-heads: expected all, or layers and heads such as 6,14.0,14.1",
+		],
+		["two beginnings", ["chat", "--memory", "x", "--restore", "run.test.ts"], "either --memory or --restore"],
 		["no text", ["tokenize"], "expected either --text or --text-file, got neither"],
 		[
 			"two inputs",
@@ -259,6 +278,13 @@ describe("generate", () => {
 		expect(model.disposed).toBe(true);
 	});
 
+	test("--json under a policy with memory: what was recalled", async () => {
+		const argv = ["generate", "--prompt", "a", "--json", "--policy", "memory:32/1x16,rolling:20"];
+		const { recalled } = JSON.parse((await tok(argv)).stdout);
+		expect(recalled).toHaveLength(1);
+		expect(recalled[0]).toMatchObject({ start: 4, tokens: 3, mass: 0.25 });
+	});
+
 	test("--speculate: the object says what became of the guesses, a terminal is told in the end", async () => {
 		const argv = ["generate", "--prompt", "a", "--max-tokens", "4", "--speculate", "8"];
 		const { stdout, stderr } = await tok([...argv, "--json"]);
@@ -350,12 +376,13 @@ describe("chat", () => {
 		expect(code).toBe(0);
 		expect(JSON.parse(stdout)).toMatchObject({
 			model: "fake",
-			policy: "sink:4,rolling:2044:turns",
+			policy: "sink:4,memory:4096/8x16,rolling:1020:turns",
 			turns: [
 				{ user: "x", assistant: ";<=>?@", finishReason: "stop" },
 				{ user: "y", assistant: ";<=>?@", finishReason: "stop" },
 			],
 		});
+		expect(stderr).toContain("sink:4,memory:4096/8x16,rolling:1020:turns: cache up to 8.8 KiB\n");
 		expect(stderr).toContain("tokens in all");
 		expect(model.tokenizer.decode(model.sessions[0]?.pin as number[])).toBe("<b>s:s<e>|");
 		expect(model.tokenizer.decode(model.stream)).toBe(
@@ -383,6 +410,23 @@ describe("chat", () => {
 		expect(model.tokenizer.decode(model.stream)).toBe(turn + turn);
 	});
 
+	test("/recall: what the last answer drew on; --json has it for every turn, under a policy with memory", async () => {
+		const argv = ["chat", "--json", "--policy"];
+		const stdin = "x\n/recall\n/policy rolling:9\n/recall\ny\n";
+		const { stdout, stderr } = await tok([...argv, "sink:4,memory:32/1x16,rolling:20"], { stdin });
+		const [first, second] = JSON.parse(stdout).turns;
+		const layers = [{ layer: 0, mass: 0.25 }];
+		expect(first.recalled).toEqual([
+			{ source: "stream", start: 4, tokens: 3, text: "A\n\x1b[31mB", mass: 0.25, layers },
+		]);
+		expect(second).not.toHaveProperty("recalled");
+		expect(stderr.replaceAll("\u00a0", " ")).toContain(
+			"25 % of the last answer's attention went to 1 passage outside the window.\n\n" +
+				"   25 %  tokens 4–6, most in layer 0 (25 %)\n         A [31mB\n",
+		);
+		expect(stderr).toContain("rolling:9 keeps nothing of what leaves the window.");
+	});
+
 	test("/help, unknown commands, /exit; // begins a message", async () => {
 		const { code, stdout, stderr } = await tok(["chat"], { stdin: "/nope\n//etc\n/exit\nnot read\n" });
 		expect(code).toBe(0);
@@ -399,6 +443,74 @@ describe("chat", () => {
 		expect(stderr).toContain("Forgotten.");
 		expect(stderr).toContain("Restored 0 tokens");
 		expect(stderr).toContain("expected a file name after the command");
+	});
+});
+
+describe("read", () => {
+	const bookOf = (length: number): string => "a".repeat(length);
+
+	test("archives a text, says how much of it, and what is left out", async () => {
+		const { code, stdout, stderr, model } = await tok(["read", "-", "--save", file("a.tokmem")], {
+			stdin: bookOf(9000),
+		});
+		expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+		expect(stdout.replace(/[\d.,]+ tokens\/s/, "N tokens/s")).toBe(
+			`${file("a.tokmem")}: 8,992 tokens archived in 26.4 KiB, read at N tokens/s\n` +
+				"left out: the first 4, which are sinks; the last 8, which make no whole block\n",
+		);
+		expect(model.stream).toHaveLength(9000);
+		expect(formatPolicy(model.sessions[0]?.policy ?? [])).toBe("sink:4,memory:9008/8x16,rolling:1020");
+		expect(model.loadedWith).toEqual({});
+	});
+
+	test("--json, --policy, --memory-heads", async () => {
+		const argv = ["read", file("text.txt"), "--save", file("b.tokmem"), "--json"];
+		const policy = "memory:64/1x16,rolling:20";
+		const { stdout, model } = await tok([...argv, "--policy", policy, "--memory-heads", "2,5.1"]);
+		expect(JSON.parse(stdout)).toEqual({
+			model: "fake",
+			policy,
+			precision: "exact",
+			file: file("b.tokmem"),
+			read: 4,
+			tokens: 0,
+			bytes: 11,
+			leftOut: { sinks: 4, dropped: 0, last: 4 },
+			tokensPerSecond: expect.any(Number),
+			rssBytes: expect.any(Number),
+		});
+		expect(model.loadedWith).toEqual({ memoryHeads: [{ layer: 2 }, { layer: 5, heads: [1] }] });
+	});
+
+	test("on top of another archive: its precision, its layers, room for both", async () => {
+		writeFileSync(file("old.tokmem"), "");
+		const argv = ["read", file("text.txt"), "--memory", file("old.tokmem"), "--save", file("both.tokmem")];
+		const { model } = await tok(argv);
+		expect(model.attached).toEqual([file("old.tokmem")]);
+		expect(model.loadedWith).toEqual({ precision: "fast", memoryHeads: [{ layer: 0, heads: [0] }] });
+		expect(formatPolicy(model.sessions[0]?.policy ?? [])).toBe("sink:4,memory:64/4x16,rolling:1020");
+	});
+
+	test("Ctrl-C leaves nothing behind: exit code 130", async () => {
+		const { code } = await tok(["read", "-", "--save", file("never.tokmem")], {
+			stdin: bookOf(20_000),
+			interruptAfterTokens: 5000,
+		});
+		expect(code).toBe(130);
+		expect(existsSync(file("never.tokmem"))).toBe(false);
+	});
+
+	test("chat and generate begin with what was read, and so does a conversation that is cleared", async () => {
+		const archive = file("old.tokmem");
+		const chat = await tok(["chat", "--memory", archive, "--json"], { stdin: "x\n/clear\ny\n" });
+		expect(chat.model.attached).toEqual([archive, archive]);
+		expect(JSON.parse(chat.stdout).policy).toBe("sink:4,memory:4144/8x16,rolling:1020:turns");
+		expect(chat.model.loadedWith).toEqual({ precision: "fast", memoryHeads: [{ layer: 0, heads: [0] }] });
+		const argv = ["generate", "--prompt", "a", "--max-tokens", "1", "--json", "--memory", archive];
+		const generate = await tok([...argv, "--precision", "exact", "--memory-heads", "3"]);
+		expect(JSON.parse(generate.stdout).policy).toBe("sink:4,memory:4144/8x16,rolling:1020");
+		expect(generate.model.loadedWith).toEqual({ precision: "exact", memoryHeads: [{ layer: 3 }] });
+		expect((await tok([...argv.slice(0, -1), file("missing")])).code).toBe(1);
 	});
 });
 
@@ -457,11 +569,11 @@ describe("help", () => {
 	test("tok alone shows the commands", async () => {
 		const { code, stdout } = await tok([]);
 		expect(code).toBe(0);
-		for (const name of ["pull", "generate", "chat", "tokenize", "perplexity", "eval", "inspect"])
+		for (const name of ["pull", "generate", "chat", "read", "tokenize", "perplexity", "eval", "inspect"])
 			expect(stdout).toContain(name);
 	});
 
-	test.each(["pull", "generate", "chat", "tokenize", "perplexity", "inspect"])(
+	test.each(["pull", "generate", "chat", "read", "tokenize", "perplexity", "inspect"])(
 		"%s --help has examples",
 		async (name) => {
 			const { code, stdout, loaded } = await tok([name, "--help"]);

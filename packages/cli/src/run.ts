@@ -9,6 +9,7 @@ import { inspect } from "./commands/inspect.ts";
 import { perplexity } from "./commands/perplexity.ts";
 import { pull } from "./commands/pull.ts";
 import { quantize } from "./commands/quantize.ts";
+import { read } from "./commands/read.ts";
 import { tokenize } from "./commands/tokenize.ts";
 import { describeFailure, fail, isAbort } from "./errors.ts";
 import { Flags } from "./flags.ts";
@@ -19,6 +20,7 @@ const commands: readonly (Command | CommandGroup)[] = [
 	pull,
 	generate,
 	chat,
+	read,
 	tokenize,
 	perplexity,
 	evaluate,

@@ -17,6 +17,10 @@ export function services(guard: InterruptGuard): Services {
 			const { inspectModel } = await import("@tok/lm");
 			return inspectModel(name, options);
 		},
+		async inspectArchive(path) {
+			const { inspectArchive } = await import("@tok/lm");
+			return inspectArchive(path);
+		},
 		async quantizeModel(name, options) {
 			const { quantizeModel } = await import("@tok/lm");
 			return quantizeModel(name, options);

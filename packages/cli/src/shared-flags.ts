@@ -1,6 +1,6 @@
 /** Flags that several commands share: their definitions for help, and their values checked. */
 import { formatPolicy, type Policy, type Positions, parsePolicy } from "@tok/kv-cache";
-import type { Precision } from "@tok/lm";
+import type { MemoryHeads, Precision } from "@tok/lm";
 import type { ArgsDef } from "citty";
 import { fail } from "./errors.ts";
 import type { Flags } from "./flags.ts";
@@ -12,6 +12,15 @@ export const modelFlag: ArgsDef = {
 		type: "string",
 		valueHint: "path|name",
 		description: `A .gguf file, a folder in transformers' layout, a name, or hf:owner/repo/file. Default: ${defaultModel}`,
+	},
+};
+
+export const memoryHeadsFlag: ArgsDef = {
+	"memory-heads": {
+		type: "string",
+		valueHint: "all|6,14.0,14.1",
+		description:
+			"Layers, or key/value heads of layers, that archive and recall under a policy with memory; fewer cost less. Default: all",
 	},
 };
 
@@ -37,6 +46,7 @@ export const runFlags: ArgsDef = {
 		valueHint: "count",
 		description: "Threads to compute with. Default: one per core",
 	},
+	...memoryHeadsFlag,
 	"no-prepare": {
 		type: "boolean",
 		description: "Build the model anew, and keep nothing of it in the cache for the next start",
@@ -47,7 +57,12 @@ export const jsonFlag: ArgsDef = {
 	json: { type: "boolean", description: "Write one JSON object to standard output" },
 };
 
-export const policyHint = "dense, rolling:N, sink:K,rolling:N, rolling:N:turns, recompute:N";
+export const policyHint: string =
+	"dense, rolling:N, sink:K,rolling:N, rolling:N:turns, recompute:N; before rolling also memory:TOKENS/BLOCKSxSIZE " +
+	"(archives and recalls what leaves the window) and compressive:SLOTS/RATE (merges it)";
+
+/** A conversation's, with what leaves the window within reach. */
+export const rememberingPolicy = "sink:4,memory:4096/8x16,rolling:1020:turns";
 
 export interface RunSettings {
 	readonly model: string;
@@ -55,6 +70,8 @@ export interface RunSettings {
 	readonly positions: Positions | undefined;
 	readonly chunk: number | undefined;
 	readonly threads: number | undefined;
+	/** Undefined for all. */
+	readonly memoryHeads: readonly MemoryHeads[] | undefined;
 	/** Keep the model's graph in the cache, and take it from there. */
 	readonly prepare: boolean;
 }
@@ -71,8 +88,23 @@ export function readRunFlags(flags: Flags): RunSettings {
 		positions: flags.choice("positions", ["in-cache", "original"]),
 		chunk: flags.integer("chunk", 1, 65_536),
 		threads: flags.integer("threads", 1, 1024),
+		memoryHeads: readMemoryHeads(flags),
 		prepare: !flags.has("no-prepare"),
 	};
+}
+
+/** Undefined for all. Whether the model has them is for the model to say. */
+export function readMemoryHeads(flags: Flags): readonly MemoryHeads[] | undefined {
+	const text = flags.text("memory-heads");
+	if (text === undefined || text === "all") return undefined;
+	return text.split(",").map((item) => {
+		const [, layer, head] = /^(\d+)(?:\.(\d+))?$/.exec(item) ?? [];
+		if (layer === undefined)
+			fail(
+				`--memory-heads: expected all, or layers and heads such as 6,14.0,14.1, counted from 0, got "${text}".`,
+			);
+		return { layer: Number(layer), ...(head !== undefined && { heads: [Number(head)] }) };
+	});
 }
 
 /** Reads --policy; its text is checked before any model is loaded. */

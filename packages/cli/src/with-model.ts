@@ -1,13 +1,17 @@
-/** Loads a model under a progress line, lends it to a function, and frees it whatever happens; and its graphs. */
+/**
+ * Loads a model under a progress line, lends it to a function, and frees it whatever happens; and its graphs, and the
+ * archives that sessions begin with.
+ */
 import type { Policy } from "@tok/kv-cache";
-import type { Model } from "@tok/lm";
+import type { Model, Session, SessionOptions } from "@tok/lm";
 import type { Context } from "./command.ts";
 import { defined, type RunSettings } from "./shared-flags.ts";
+import { formatCount } from "./terminal/format.ts";
 import { ProgressLine } from "./terminal/progress-line.ts";
 
 export async function withModel(
 	{ io, services }: Context,
-	settings: Pick<RunSettings, "model" | "precision" | "threads" | "prepare">,
+	settings: Pick<RunSettings, "model" | "precision" | "threads" | "memoryHeads" | "prepare">,
 	use: (model: Model) => Promise<void>,
 ): Promise<void> {
 	const progress = new ProgressLine(io.stderr, io.env);
@@ -21,7 +25,7 @@ export async function withModel(
 				runtime,
 				signal: io.signal,
 				onProgress: progress.show,
-				...defined({ precision: settings.precision }),
+				...defined({ precision: settings.precision, memoryHeads: settings.memoryHeads }),
 			})
 			.finally(() => progress.clear());
 		try {
@@ -39,4 +43,24 @@ export async function prepare({ io, services }: Context, model: Model, policy: P
 	const progress = new ProgressLine(io.stderr, io.env);
 	progress.message(`Preparing ${model.info.name} …`);
 	await services.prepare(model, policy).finally(() => progress.clear());
+}
+
+/** A session, which begins with the archive at `path` if there is one. */
+export async function openSession(
+	{ io }: Context,
+	model: Model,
+	path: string | undefined,
+	options: SessionOptions,
+): Promise<Session> {
+	if (path === undefined) return model.createSession(options);
+	const progress = new ProgressLine(io.stderr, io.env);
+	progress.message(`Opening ${path} …`);
+	return model
+		.createSessionWithArchive(path, {
+			...options,
+			signal: io.signal,
+			onProgress: (tokens, total) =>
+				progress.message(`Opening ${path}: ${formatCount(tokens)} of ${formatCount(total)} tokens`),
+		})
+		.finally(() => progress.clear());
 }

@@ -26,6 +26,11 @@ export interface PlanOptions {
 export interface CacheOptions {
 	/** Defaults to "in-cache". */
 	readonly positions?: Positions;
+	/**
+	 * Entries that the policy's archive holds from the start, in whole blocks: of another stream, whose tensors the
+	 * caller has put into slots 0, 1, 2, … Defaults to 0.
+	 */
+	readonly archived?: number;
 }
 
 export interface KvCache {
@@ -33,9 +38,11 @@ export interface KvCache {
 	readonly positions: Positions;
 	/** Tokens of the stream so far. */
 	readonly length: number;
+	/** Entries with which the archive began. They are the first ones that it drops. */
+	readonly attached: number;
 	/** Entries held now; for `recompute`, the tokens before the next one that the caller has to keep. */
 	readonly retained: number;
-	/** Tokens dropped for ever. */
+	/** Tokens dropped for ever, those of attached entries among them. */
 	readonly evicted: number;
 	/** Most tokens that `rewind` accepts now. */
 	readonly rewindable: number;
@@ -60,11 +67,14 @@ export interface KvCache {
 	snapshot(): CacheSnapshot;
 }
 
-/** An empty cache. Throws on a policy that cannot be. */
-export function createCache(policy: Policy, { positions = "in-cache" }: CacheOptions = {}): KvCache {
+/** A cache of no tokens. Throws on a policy that cannot be, and on more archived entries than it holds. */
+export function createCache(
+	policy: Policy,
+	{ positions = "in-cache", archived = 0 }: CacheOptions = {},
+): KvCache {
 	checkPositions(positions);
 	checkPolicy(policy);
-	return new Cache([...policy], positions, initialState(policy));
+	return new Cache([...policy], positions, initialState(policy, archived));
 }
 
 /**
@@ -91,6 +101,10 @@ class Cache implements KvCache {
 
 	get length(): number {
 		return this.#state.length;
+	}
+
+	get attached(): number {
+		return this.#state.attached;
 	}
 
 	get retained(): number {

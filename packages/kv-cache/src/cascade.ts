@@ -79,7 +79,7 @@ export function planCascade(policy: Policy, positions: Positions, state: State, 
 		transfers,
 	};
 	const turns = tail.start > tail.before.start ? state.turns.filter((e) => e > tail.start) : state.turns;
-	return { plan, next: { length: state.length + take, segments, turns } };
+	return { plan, next: { ...state, length: state.length + take, segments, turns } };
 }
 
 /**

@@ -38,5 +38,5 @@ export function planRecompute(
 		transfers: [],
 	};
 	const kept = { start: Math.max(start, end - window), end, slots: 0 };
-	return { plan, next: { length: end, segments: [kept], turns: [] } };
+	return { plan, next: { ...state, length: end, segments: [kept], turns: [] } };
 }

@@ -20,14 +20,16 @@ import {
 interface Receiver extends Grouping {
 	readonly slots: number;
 	readonly distance?: number;
+	readonly recall?: number;
 }
 
-function receiver({ group, entries, slots, distance }: Receiver): Segment {
+function receiver({ group, entries, slots, distance, recall }: Receiver): Segment {
 	return {
 		kind: "receiver",
 		takes: { group, entries },
 		slots,
 		...(distance === undefined ? {} : { distance }),
+		...(recall === undefined ? {} : { recall }),
 		describe: () => `receiver:${group}:${entries}:${slots}`,
 		// Drops whole groups' entries, so that every entry left still stands for group / entries tokens.
 		head: (_start, end) => Math.ceil((end - slots) / entries) * entries,
@@ -40,10 +42,13 @@ const archive = (size: number, blocks: number, distance: number): Receiver => ({
 	entries: size,
 	slots: size * blocks,
 	distance,
+	recall: 1,
 });
 
 /** What a group becomes: the newest of its stream indices stands for the merged ones. */
 const become = (group: readonly number[], entries: number): number[] => group.slice(group.length - entries);
+
+const attachedTokens = (count: number): number[] => Array.from({ length: count }, (_, e) => e - count);
 
 type Seen = readonly (readonly [number, number])[];
 
@@ -58,11 +63,12 @@ class ByHand {
 	readonly receivers: readonly Receiver[];
 	readonly b: number;
 
-	constructor(a: number, receivers: readonly Receiver[], b: number) {
+	/** The archive begins with entries of `attached` tokens before the stream's first: …, −2, −1. */
+	constructor(a: number, receivers: readonly Receiver[], b: number, attached: number) {
 		this.a = a;
 		this.receivers = receivers;
 		this.b = b;
-		this.received = receivers.map(() => []);
+		this.received = receivers.map(({ recall }) => (recall === undefined ? [] : attachedTokens(attached)));
 	}
 
 	look(): Seen {
@@ -164,15 +170,22 @@ interface Play {
 	readonly b: number;
 	readonly receivers: readonly Receiver[];
 	readonly chunks: readonly number[];
+	/** Blocks with which the archive begins, as many of them as it holds. Defaults to none. */
+	readonly blocks?: number;
 }
 
-function play({ a, b: window, receivers, chunks }: Play): void {
+function play({ a, b: window, receivers, chunks, blocks = 0 }: Play): void {
 	// A group is no larger than the window.
 	const b = Math.max(window, receivers.at(-1)?.group ?? 1);
 	const policy = [sink(a), ...receivers.map(receiver), rolling(b)];
-	let cache: KvCache = createCache(policy);
-	const hand = new ByHand(a, receivers, b);
+	const taker = receivers.find(({ recall }) => recall !== undefined);
+	const attached = taker === undefined ? 0 : Math.min(blocks * taker.entries, taker.slots);
+	let cache: KvCache = createCache(policy, { archived: attached });
+	const hand = new ByHand(a, receivers, b, attached);
 	const buffers = cache.slots().map((slots) => new Array<number>(slots).fill(Number.NaN));
+	attachedTokens(attached).forEach((token, e) => {
+		(buffers[1 + receivers.indexOf(taker as Receiver)] as number[])[e] = token;
+	});
 	const distances = [undefined, ...receivers.map(({ distance }) => distance), undefined];
 	for (const count of chunks) {
 		// A plan that is thrown away after its transfers does no harm.
@@ -188,6 +201,8 @@ function play({ a, b: window, receivers, chunks }: Play): void {
 		write(plan, buffers);
 		cache.commit(plan);
 		expect(cache.evicted).toBe(hand.lost);
+		if (receivers.every(({ group, entries }) => group === entries))
+			expect(cache.retained + cache.evicted).toBe(cache.length + attached);
 		cache = restoreCache(policy, JSON.parse(JSON.stringify(cache.snapshot())));
 	}
 }
@@ -211,6 +226,77 @@ test("K30–K35: an archive at one distance agrees with lists kept by hand", () 
 		}),
 		{ numRuns: 150 },
 	);
+});
+
+test("K39: an archive that begins with blocks from elsewhere agrees with lists kept by hand", () => {
+	fc.assert(
+		fc.property(
+			small(4),
+			small(9),
+			small(4),
+			small(5),
+			small(6),
+			chunks,
+			(a, b, size, most, blocks, chunks) => {
+				play({ a, b, receivers: [archive(size, most, b)], chunks, blocks });
+				play({ a, b, receivers: [merge(2, 3), archive(size, most + 1, b)], chunks, blocks });
+			},
+		),
+		{ numRuns: 100 },
+	);
+	play({ a: 2, b: 40, receivers: [archive(8, 90, 40)], chunks: [300, 400, 77, 500], blocks: 90 });
+});
+
+test("K39: the stream sees its sinks and window as without what is attached", () => {
+	const policy = parsePolicy("sink:2,memory:32/1x4,rolling:6:turns");
+	const [plain, attached] = [createCache(policy), createCache(policy, { archived: 24 })];
+	while (plain.length < 48) {
+		if (plain.length % 3 === 0) for (const cache of [plain, attached]) cache.beginTurn();
+		const count = Math.min(1 + (plain.length % 7), 48 - plain.length);
+		const [want, got] = [plain.plan(count), attached.plan(count)];
+		expect(got.segments.map((view, k) => (k === 1 ? [] : view))).toEqual(
+			want.segments.map((view, k) => (k === 1 ? [] : view)),
+		);
+		expect([got.fresh, got.writes, got.take]).toEqual([want.fresh, want.writes, want.take]);
+		plain.commit(want);
+		attached.commit(got);
+		expect(attached.rewindable).toBe(plain.rewindable);
+	}
+	expect([attached.length, attached.attached, plain.attached]).toEqual([48, 24, 0]);
+	// Once full, the archive holds the newest: of what was attached nothing is left.
+	expect([attached.retained, attached.evicted]).toEqual([plain.retained, plain.evicted + 24]);
+});
+
+test("K39: what is attached is whole blocks, and no more than the archive keeps", () => {
+	const policy = parsePolicy("sink:2,memory:32/1x4,rolling:6");
+	const create = (archived: number, text?: string) =>
+		createCache(text === undefined ? policy : parsePolicy(text), { archived });
+	expect(create(32).slots()).toEqual([2, 160, 9]);
+	expect(() => create(30)).toThrow(
+		"[tok/kv-cache] archived: expected whole blocks of 4, got 30. Leave the incomplete one out.",
+	);
+	expect(() => create(36)).toThrow("[tok/kv-cache] archived: expected an integer from 0 to 32, got 36.");
+	expect(() => create(4, "sink:2,rolling:6")).toThrow("archived: expected an integer from 0 to 0, got 4.");
+	expect(() => create(4, "recompute:6")).toThrow("archived: expected an integer from 0 to 0, got 4.");
+	for (const bad of [-4, 0.5, Number.NaN]) expect(() => create(bad)).toThrow("archived: expected");
+});
+
+test("K19 K39: a snapshot keeps what was attached, and believes no other number", () => {
+	const policy = parsePolicy("sink:2,memory:32/1x4,rolling:6");
+	const cache = createCache(policy, { archived: 16 });
+	for (let i = 0; i < 20; i++) cache.commit(cache.plan(1));
+	const snapshot = JSON.parse(JSON.stringify(cache.snapshot()));
+	const restored = restoreCache(policy, snapshot);
+	expect(restored.attached).toBe(16);
+	expect(restored.evicted).toBe(cache.evicted);
+	expect(restored.plan(9)).toEqual(cache.plan(9));
+	for (const attached of [0, 4, 15, 20, 36, -16, 0.5, "16", null])
+		expect(() => restoreCache(policy, { ...snapshot, attached })).toThrow(
+			/^\[tok\/kv-cache] snapshot: .*expected/,
+		);
+	const other = parsePolicy("sink:2,rolling:6");
+	const plain = { ...createCache(other).snapshot(), attached: 16 };
+	expect(() => restoreCache(other, plain)).toThrow("expected no archive to begin with, got 16 entries");
 });
 
 test("K10 K33: long chunks of either kind agree too", () => {

@@ -6,7 +6,7 @@ import type { Positions } from "./cascade.ts";
 import { fail } from "./errors.ts";
 import { formatPolicy, type Policy } from "./policy.ts";
 import type { Segment } from "./segment.ts";
-import { bufferSlots, groupingBefore, type SegmentState, type State } from "./state.ts";
+import { archiveIn, bufferSlots, groupingBefore, type SegmentState, type State } from "./state.ts";
 
 export interface CacheSnapshot {
 	readonly version: 1;
@@ -15,6 +15,8 @@ export interface CacheSnapshot {
 	readonly positions: Positions;
 	/** Tokens of the stream. */
 	readonly length: number;
+	/** Entries with which the archive began. Defaults to 0. */
+	readonly attached?: number;
 	/** Per segment: the entries [start, end) that it retains, and the slots of its buffers. */
 	readonly segments: readonly { readonly start: number; readonly end: number; readonly slots: number }[];
 	/** Entries of the last segment at which a chat turn begins. */
@@ -27,6 +29,7 @@ export function writeSnapshot(policy: Policy, positions: Positions, state: State
 		policy: formatPolicy(policy),
 		positions,
 		length: state.length,
+		...(state.attached > 0 && { attached: state.attached }),
 		segments: state.segments.map(({ start, end, slots }) => ({ start, end, slots })),
 		turns: [...state.turns],
 	};
@@ -42,7 +45,7 @@ export function readSnapshot(
 			`snapshot: expected version 1, got ${String(snapshot?.version)}. It is not of this program's making.`,
 		);
 	}
-	const { positions, length, segments, turns } = snapshot;
+	const { positions, length, attached = 0, segments, turns } = snapshot;
 	const text = formatPolicy(policy);
 	if (snapshot.policy !== text) {
 		fail(`snapshot: expected policy "${text}", got "${snapshot.policy}". Restore it with its own policy.`);
@@ -50,6 +53,7 @@ export function readSnapshot(
 	checkPositions(positions);
 	const state = {
 		length,
+		attached,
 		segments: Array.isArray(segments)
 			? segments.map((s) => ({ start: s?.start, end: s?.end, slots: s?.slots }))
 			: [],
@@ -74,8 +78,10 @@ function findProblem(policy: Policy, state: State): string | undefined {
 	if (segments.length !== policy.length) {
 		return `expected ${policy.length} segments, got ${segments.length}`;
 	}
+	const problem = findAttachedProblem(policy, state);
+	if (problem !== undefined) return problem;
 	for (const [k, segment] of policy.entries()) {
-		const problem = findSegmentProblem(policy, segments, k);
+		const problem = findSegmentProblem(policy, state, k);
 		if (problem !== undefined) return `segment ${segment.describe()}: ${problem}`;
 	}
 	const tail = segments.at(-1) as SegmentState;
@@ -99,11 +105,19 @@ function findProblem(policy: Policy, state: State): string | undefined {
 	return undefined;
 }
 
-function findSegmentProblem(
-	policy: Policy,
-	segments: readonly SegmentState[],
-	k: number,
-): string | undefined {
+function findAttachedProblem(policy: Policy, { attached, segments }: State): string | undefined {
+	if (attached === 0) return undefined;
+	const archive = archiveIn(policy);
+	const { takes, slots } = policy[archive] ?? {};
+	if (slots === undefined || typeof takes !== "object")
+		return `expected no archive to begin with, got ${attached} entries`;
+	const most = Math.min(slots, segments[archive]?.end ?? 0);
+	const whole = Number.isSafeInteger(attached) && attached > 0 && attached % takes.entries === 0;
+	if (whole && attached <= most) return undefined;
+	return `expected an archive that began with whole blocks of ${takes.entries}, at most ${most} entries, got ${attached}`;
+}
+
+function findSegmentProblem(policy: Policy, { segments, attached }: State, k: number): string | undefined {
 	const { takes, slots: most } = policy[k] as Segment;
 	const { start, end, slots } = segments[k] as SegmentState;
 	const got = `got [${start}, ${end})`;
@@ -113,7 +127,11 @@ function findSegmentProblem(
 	if (end - start > most + (grouping?.group ?? 1) - 1) return `expected at most ${most} entries, ${got}`;
 	const drops = takes !== "tokens" && most !== Number.POSITIVE_INFINITY;
 	if (start > 0 && !drops) return `expected entries from 0, as it drops none, ${got}`;
-	if (grouping !== undefined && segments[k - 1]?.end !== (start / grouping.group) * grouping.entries) {
+	const before = k - 1 === archiveIn(policy) ? attached : 0;
+	if (
+		grouping !== undefined &&
+		segments[k - 1]?.end !== before + (start / grouping.group) * grouping.entries
+	) {
 		return `expected the segment before to have taken ${start} entries, ${got}`;
 	}
 	const needed = bufferSlots(policy, k, end, 0);

@@ -2,6 +2,7 @@
  * The state of a cache: one range of entries per segment. Immutable, so that a plan can say from which state it
  * leads to which. Also what follows from the ranges alone: counters, buffer sizes, rewinding, turns.
  */
+import { fail, integer } from "./errors.ts";
 import type { Range } from "./plan.ts";
 import type { Policy } from "./policy.ts";
 import type { Grouping, Segment } from "./segment.ts";
@@ -14,14 +15,35 @@ export interface SegmentState extends Range {
 export interface State {
 	/** Tokens of the stream so far. */
 	readonly length: number;
+	/** Entries with which the archive began: its first ones, of no token of this stream. */
+	readonly attached: number;
 	readonly segments: readonly SegmentState[];
 	/** Entries of the tail at which a chat turn begins, ascending, in (start, end]; `end` is the next token. */
 	readonly turns: readonly number[];
 }
 
-export function initialState(policy: Policy): State {
-	const segments = policy.map((_, k) => ({ start: 0, end: 0, slots: bufferSlots(policy, k, 0, 0) }));
-	return { length: 0, segments, turns: [] };
+/** A stream of no tokens. Throws unless `attached` entries are whole blocks that the policy's archive holds. */
+export function initialState(policy: Policy, attached: number): State {
+	checkAttached(policy, attached);
+	const archive = archiveIn(policy);
+	const segments = policy.map((_, k) => {
+		const end = k === archive ? attached : 0;
+		return { start: 0, end, slots: bufferSlots(policy, k, end, 0) };
+	});
+	return { length: 0, attached, segments, turns: [] };
+}
+
+/** Index of the segment of which blocks are recalled; below 0 for none. */
+export function archiveIn(policy: Policy): number {
+	return policy.findIndex(({ recall }) => recall !== undefined);
+}
+
+function checkAttached(policy: Policy, attached: number): void {
+	const archive = policy[archiveIn(policy)];
+	integer("archived", attached, 0, archive?.slots ?? 0, "Give the policy a memory that holds them.");
+	const block = typeof archive?.takes === "object" ? archive.takes.entries : 1;
+	if (attached % block !== 0)
+		fail(`archived: expected whole blocks of ${block}, got ${attached}. Leave the incomplete one out.`);
 }
 
 /** How the segment before segment k takes what k drops; undefined when drops are lost. */
@@ -91,11 +113,13 @@ export function retained(state: State): number {
 
 /** Tokens of which no entry is left. An entry that a group was merged into stands for all of the group's tokens. */
 export function evicted(policy: Policy, state: State): number {
+	const archive = archiveIn(policy);
 	let tokens = 1;
 	return state.segments.reduceRight((left, { start, end }, k) => {
 		const takes = policy[k]?.takes;
 		if (typeof takes === "object") tokens *= takes.group / takes.entries;
-		return left - (end - start) * (takes === "tokens" ? 1 : tokens);
+		const came = k === archive ? state.attached : 0;
+		return left - (end - start - came) * (takes === "tokens" ? 1 : tokens);
 	}, state.length);
 }
 
@@ -116,7 +140,8 @@ export function rewound(policy: Policy, state: State, count: number): State {
 		left -= lost;
 	}
 	const end = segments.at(-1)?.end ?? 0;
-	return { length: state.length - count, segments, turns: state.turns.filter((entry) => entry < end) };
+	const turns = state.turns.filter((entry) => entry < end);
+	return { ...state, length: state.length - count, segments, turns };
 }
 
 /** The state in which the next token begins a turn. The same state where that can make no difference. */

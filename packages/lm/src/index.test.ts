@@ -7,6 +7,7 @@ test("the exported names", () => {
 		[
 		  "TokError",
 		  "cacheFolder",
+		  "inspectArchive",
 		  "inspectModel",
 		  "knownModels",
 		  "loadModel",

@@ -1,9 +1,12 @@
 export { TokError } from "@tok/runtime";
-export { inspectModel, type ModelReport, type PolicyCost } from "./inspect-model.ts";
+export { type InspectOptions, inspectModel, type ModelReport, type PolicyCost } from "./inspect-model.ts";
 export { loadModel } from "./load-model.ts";
 export { loadTokenizer } from "./load-tokenizer.ts";
 export type {
 	AppendOptions,
+	ArchiveFileOptions,
+	ArchiveInfo,
+	ArchiveReport,
 	Batch,
 	BatchOptions,
 	FinishReason,
@@ -12,10 +15,12 @@ export type {
 	GenerationResult,
 	LikelihoodOptions,
 	LoadModelOptions,
+	MemoryHeads,
 	Model,
 	ModelInfo,
 	Precision,
 	Progress,
+	RecalledPassage,
 	RestoreOptions,
 	Session,
 	SessionOptions,
@@ -34,6 +39,7 @@ export { type KnownModel, knownModels } from "./resolve/known-models.ts";
 export type { ModelFormat } from "./resolve/local-model.ts";
 export { type ResolvedModel, type ResolveOptions, resolveModel } from "./resolve/resolve-model.ts";
 export type { Sampling } from "./sampling/sampling.ts";
+export { inspectArchive } from "./session/archive-file.ts";
 export type { ChatMessage, ChatTemplate, NextTurns, RenderOptions } from "./text/chat-template.ts";
 export type { Detokenizer, DetokenizerOptions } from "./text/detokenizer.ts";
 export type { DecodeOptions, EncodeOptions, Tokenizer } from "./text/tokenizer.ts";

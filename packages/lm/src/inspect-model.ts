@@ -1,9 +1,12 @@
 /** What a model file holds, read from its header alone, and what a cache policy costs in bytes. */
 import { formatPolicy, fullSlots, type Policy } from "@tok/kv-cache";
 import { TokError } from "@tok/runtime";
-import { cacheBytes, cacheBytesPerEntry, headsWithoutWindow } from "./decoder/cache-cost.ts";
+import { cacheBytes, cacheBytesPerEntry, type Remembering } from "./decoder/cache-cost.ts";
 import type { DecoderConfig } from "./decoder/decoder-config.ts";
+import { checkedHeads } from "./decoder/decoder-engine.ts";
+import { defaultPrecision } from "./default-precision.ts";
 import type { TensorFile } from "./formats/tensor-file.ts";
+import type { MemoryHeads } from "./model.ts";
 import type { OpenDecoder } from "./open-decoder.ts";
 import { type ModelText, openDecoder, openText } from "./open-model.ts";
 import { type ResolvedModel, type ResolveOptions, resolveModel } from "./resolve/resolve-model.ts";
@@ -51,10 +54,17 @@ export interface PolicyCost {
 	readonly bytes: number | null;
 }
 
+export interface InspectOptions extends ResolveOptions {
+	/** A policy whose cost is to be known. Defaults to none. */
+	readonly policy?: Policy;
+	/** Heads that archive and recall under it. Defaults to all of the layers that look back without a limit. */
+	readonly memoryHeads?: readonly MemoryHeads[];
+}
+
 /** Throws a TokError when the model is not found, is damaged, or its architecture is unknown. */
 export async function inspectModel(
 	name: string,
-	{ policy, ...options }: ResolveOptions & { readonly policy?: Policy } = {},
+	{ policy, memoryHeads, ...options }: InspectOptions = {},
 ): Promise<ModelReport> {
 	const found = await resolveModel(name, options);
 	const decoder = openDecoder(found);
@@ -69,7 +79,12 @@ export async function inspectModel(
 			...tensorsOf(file),
 			...describeText(text),
 			cacheBytesPerToken: cacheBytesPerEntry(config),
-			...(policy !== undefined && { policy: costOf(policy, config) }),
+			...(policy !== undefined && {
+				policy: costOf(policy, config, {
+					heads: checkedHeads(config, memoryHeads),
+					format: defaultPrecision(file) === "exact" ? "float32" : "int8",
+				}),
+			}),
 		};
 	} finally {
 		file.close();
@@ -131,14 +146,12 @@ function describeText(text: ModelText | string) {
 	};
 }
 
-function costOf(policy: Policy, config: DecoderConfig): PolicyCost {
+function costOf(policy: Policy, config: DecoderConfig, remembering: Remembering): PolicyCost {
 	const entries = fullSlots(policy).reduce((sum, slots) => sum + slots, 0);
 	const limited = Number.isFinite(entries);
 	return {
 		policy: formatPolicy(policy),
 		entries: limited ? entries : null,
-		bytes: limited
-			? cacheBytes(config, policy, { heads: headsWithoutWindow(config), format: "float32" })
-			: null,
+		bytes: limited ? cacheBytes(config, policy, remembering) : null,
 	};
 }

@@ -1,16 +1,21 @@
 /** A model in use: the implementation of `Model`. */
-import { formatPolicy, type Policy, type Positions, parsePolicy, sink } from "@tok/kv-cache";
-import type { KvPart, Runtime } from "@tok/runtime";
+import { setImmediate } from "node:timers/promises";
+import { formatPolicy, fullSlots, type Policy, type Positions, parsePolicy, sink } from "@tok/kv-cache";
+import type { Runtime } from "@tok/runtime";
 import { TokError } from "@tok/runtime";
-import { cacheBytes } from "./decoder/cache-cost.ts";
+import { archiveLayout } from "./decoder/archive-layout.ts";
+import { cacheBytes, cacheShape } from "./decoder/cache-cost.ts";
 import { DecoderEngine } from "./decoder/decoder-engine.ts";
 import { checkIds, DecoderState } from "./decoder/decoder-state.ts";
 import { StepBatch } from "./decoder/step-batch.ts";
+import { partsIn } from "./decoder/transfers.ts";
 import { graphKey } from "./graph-key.ts";
 import type {
+	ArchiveFileOptions,
 	Batch,
 	BatchOptions,
 	LikelihoodOptions,
+	MemoryHeads,
 	Model,
 	ModelInfo,
 	Precision,
@@ -22,6 +27,7 @@ import { modelFingerprint } from "./model-fingerprint.ts";
 import type { OpenDecoder } from "./open-decoder.ts";
 import type { ModelText } from "./open-model.ts";
 import { logSoftmaxAt } from "./sampling/logprobs.ts";
+import { checkArchive, openArchive } from "./session/archive-file.ts";
 import { DecoderSession } from "./session/session.ts";
 import { SessionBatch } from "./session/session-batch.ts";
 import { openSession } from "./session/session-file.ts";
@@ -31,13 +37,21 @@ import type { Tokenizer } from "./text/tokenizer.ts";
 
 const CHUNK = 128;
 
+type CreateState = (policy: Policy, positions: Positions) => DecoderState;
+
+/** What a new session begins with besides its state. */
+interface Beginning {
+	readonly chunk: number;
+	readonly pinned: readonly number[];
+}
+
 export interface LanguageModelOptions {
 	readonly name: string;
 	readonly decoder: OpenDecoder;
 	readonly text: ModelText;
 	readonly precision: Precision;
 	readonly runtime: Runtime;
-	readonly memoryHeads?: readonly KvPart[] | undefined;
+	readonly memoryHeads?: readonly MemoryHeads[] | undefined;
 }
 
 export class LanguageModel implements Model, SessionModel {
@@ -75,6 +89,7 @@ export class LanguageModel implements Model, SessionModel {
 			vocabularySize: config.vocabularySize,
 			contextLength: config.contextLength,
 			precision,
+			memoryHeads: this.engine.remembering.heads,
 		};
 	}
 
@@ -99,15 +114,72 @@ export class LanguageModel implements Model, SessionModel {
 		});
 	}
 
-	#open(
+	async createSessionWithArchive(
+		path: string,
+		{ signal, onProgress, ...options }: SessionOptions & ArchiveFileOptions,
+	): Promise<Session> {
+		this.engine.checkOpen();
+		const archive = await openArchive(path, signal);
+		try {
+			const { state, ...rest } = this.#begin(options, (policy, positions) => {
+				const layout = archiveLayout(policy);
+				if (!layout?.portable)
+					throw new TokError(
+						"lm",
+						`${path}: expected a policy whose memory takes what the window drops, got ${formatPolicy(policy)}. ` +
+							"Write one such as sink:4,memory:4096/8x16,rolling:1020.",
+					);
+				checkArchive(path, archive.header, {
+					...layout,
+					headDim: this.info.headDim,
+					model: this.fingerprint(),
+					precision: this.info.precision,
+					heads: partsIn(
+						cacheShape(this.engine.config, policy, fullSlots(policy), this.engine.remembering),
+						layout.segment,
+					),
+				});
+				checkIds(archive.ids, this.info.vocabularySize);
+				return DecoderState.withArchive(this.engine, policy, positions, archive.ids);
+			});
+			try {
+				const { blockSize, tokens } = archive.header;
+				let slot = 0;
+				for (const rows of archive.blocks()) {
+					await state.store.writeSlots(state.archive?.segment ?? 0, slot, rows);
+					slot += blockSize;
+					onProgress?.(slot, tokens);
+					if (slot % (64 * blockSize) === 0) await setImmediate();
+					signal?.throwIfAborted();
+				}
+				this.engine.checkOpen();
+				return this.#session(state, rest);
+			} catch (error) {
+				state.dispose();
+				throw error;
+			}
+		} finally {
+			archive.close();
+		}
+	}
+
+	#open(options: SessionOptions, createState: CreateState): Session {
+		const { state, ...rest } = this.#begin(options, createState);
+		return this.#session(state, rest);
+	}
+
+	#begin(
 		{ policy, positions = "in-cache", pin, chunk = CHUNK }: SessionOptions,
-		createState: (policy: Policy, positions: Positions) => DecoderState,
-	): Session {
+		createState: CreateState,
+	): { readonly state: DecoderState } & Beginning {
 		this.engine.checkOpen();
 		checkChunk(chunk);
 		const pinned = typeof pin === "string" ? this.tokenizer.encode(pin) : (pin ?? []);
 		checkIds(pinned, this.info.vocabularySize);
-		const state = createState(withPinned(policy, pinned.length), positions);
+		return { state: createState(withPinned(policy, pinned.length), positions), chunk, pinned };
+	}
+
+	#session(state: DecoderState, { chunk, pinned }: Beginning): Session {
 		return new DecoderSession(this, state, chunk, { pending: pinned, logits: undefined, random: undefined });
 	}
 
@@ -123,8 +195,8 @@ export class LanguageModel implements Model, SessionModel {
 			const expected = policy === undefined ? header.policy : formatPolicy(policy);
 			expectSame(path, "policy", expected, header.policy, "Restore it with its own policy.");
 			expectSame(path, "logits", header.logits === 0 ? 0 : vocabularySize, header.logits);
-			checkIds([...header.tail, ...header.pending], vocabularySize);
-			const state = DecoderState.restore(this.engine, parsePolicy(header.policy), header.cache, header.tail);
+			checkIds([...header.tail, ...header.pending, ...header.attached], vocabularySize);
+			const state = DecoderState.restore(this.engine, parsePolicy(header.policy), header.cache, header);
 			try {
 				expectSame(path, "cache", JSON.stringify(state.store.shape), JSON.stringify(header.shape));
 				await state.store.load(saved.cache());

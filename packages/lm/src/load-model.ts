@@ -1,7 +1,7 @@
 /** From a name to a model in use. */
-import type { TensorFile } from "./formats/tensor-file.ts";
+import { defaultPrecision } from "./default-precision.ts";
 import { LanguageModel } from "./language-model.ts";
-import type { LoadModelOptions, Model, Precision } from "./model.ts";
+import type { LoadModelOptions, Model } from "./model.ts";
 import { openDecoder, openText } from "./open-model.ts";
 import { resolveModel } from "./resolve/resolve-model.ts";
 
@@ -32,10 +32,4 @@ export async function loadModel(name: string, options: LoadModelOptions): Promis
 		decoder.file.close();
 		throw error;
 	}
-}
-
-function defaultPrecision(file: TensorFile): Precision {
-	const whole = new Set(["F32", "F16", "BF16"]);
-	for (const { type } of file.tensors.values()) if (!whole.has(type)) return "fast";
-	return "exact";
 }

@@ -14,6 +14,13 @@ import type { Tokenizer } from "./text/tokenizer.ts";
  */
 export type Precision = "exact" | "fast";
 
+/** Key/value heads of one layer. */
+export interface MemoryHeads {
+	readonly layer: number;
+	/** Defaults to all. */
+	readonly heads?: readonly number[] | undefined;
+}
+
 export interface LoadModelOptions {
 	/** Executes the graphs. The caller keeps it and disposes it after the model. */
 	readonly runtime: Runtime;
@@ -23,7 +30,7 @@ export interface LoadModelOptions {
 	 * Key/value heads in which sessions under a `memory` policy recall, and which alone are archived. Fewer cost less;
 	 * which ones matter is a property of the model. Defaults to all, of layers that look back without a limit.
 	 */
-	readonly memoryHeads?: readonly KvPart[] | undefined;
+	readonly memoryHeads?: readonly MemoryHeads[] | undefined;
 	readonly signal?: AbortSignal | undefined;
 	/** Called while a file is fetched and while weights are read. */
 	readonly onProgress?: (progress: Progress) => void;
@@ -53,6 +60,8 @@ export interface ModelInfo {
 	/** Positions that the model was trained on; undefined when the file does not say. */
 	readonly contextLength: number | undefined;
 	readonly precision: Precision;
+	/** Heads that archive and recall under a policy with memory, layers ascending; none in a model that cannot. */
+	readonly memoryHeads: readonly KvPart[];
 }
 
 export interface Model {
@@ -73,6 +82,13 @@ export interface Model {
 	 * rounding; together they take little longer than one. Throws for a policy without a bound.
 	 */
 	createBatch(options: BatchOptions): Batch;
+	/**
+	 * A session whose archive already holds what `session.saveArchive` has written: its stream is empty, and everything
+	 * archived before is within its tokens' reach from the first one on. Positions do not matter, as archived keys have
+	 * none. Rejects another model's file, one of another precision, block size or memory heads, one that the policy's
+	 * memory has no room for, a cut and an altered one.
+	 */
+	createSessionWithArchive(path: string, options: SessionOptions & ArchiveFileOptions): Promise<Session>;
 	/** Continues a saved session. Rejects another model's, another policy's, a cut and an altered file. */
 	restoreSession(path: string, options?: RestoreOptions): Promise<Session>;
 	/** −ln p of ids[1], ids[2], … given what the policy shows of the tokens before each (nats). */
@@ -94,6 +110,44 @@ export interface SessionOptions {
 	readonly pin?: string | readonly number[];
 	/** Most tokens that one graph call reads. Defaults to 128. */
 	readonly chunk?: number;
+}
+
+export interface ArchiveFileOptions {
+	/** Rejects with its reason when it is aborted; nothing is left behind. */
+	readonly signal?: AbortSignal | undefined;
+	/** Called now and then with the tokens so far, of how many. */
+	readonly onProgress?: (tokens: number, total: number) => void;
+}
+
+/** What an archive file says of itself. */
+export interface ArchiveInfo {
+	readonly path: string;
+	/** Tokens that it holds, whole blocks of them. */
+	readonly tokens: number;
+	readonly blockSize: number;
+	/** Heads that are archived, layers ascending. */
+	readonly heads: readonly KvPart[];
+	readonly precision: Precision;
+	/** Tells models apart, not for people. */
+	readonly model: string;
+	/** Of the file. */
+	readonly bytes: number;
+}
+
+/** What was written, and what was not. */
+export interface ArchiveReport {
+	/** Tokens in the file: whole blocks, the newest that the policy's memory would hold. */
+	readonly tokens: number;
+	/** Of the file. */
+	readonly bytes: number;
+	readonly leftOut: {
+		/** Tokens that are sinks. */
+		readonly sinks: number;
+		/** Tokens that the archive has dropped, or would have. */
+		readonly dropped: number;
+		/** The last tokens, which make no whole block yet. */
+		readonly last: number;
+	};
 }
 
 export interface BatchOptions {
@@ -141,6 +195,8 @@ export interface LikelihoodOptions {
 export interface SessionStats {
 	/** Tokens read and generated since the start. */
 	readonly length: number;
+	/** Entries that the archive began with; none unless the session was created with one. */
+	readonly attached: number;
 	/** Entries that the cache holds now. */
 	readonly retained: number;
 	/** Entries dropped since the start. */
@@ -207,6 +263,23 @@ export interface SpeculationCounts {
 	readonly runs: number;
 }
 
+/** A passage that had left the window, and that tokens went back to. */
+export interface RecalledPassage {
+	/** Where it stood: in this stream, or in the archive that the session was created with. */
+	readonly source: "stream" | "archive";
+	/** Index of its first token there. */
+	readonly start: number;
+	readonly ids: readonly number[];
+	/** Control tokens included, as they are spelled. */
+	readonly text: string;
+	/** Mean share of a query head's attention that fell on it, over all memory heads and tokens: 0 to 1. */
+	readonly mass: number;
+	/** The same in each memory layer, the one with the most first. */
+	readonly layers: readonly { readonly layer: number; readonly mass: number }[];
+	/** The same for each key/value head that recalls, the most first. */
+	readonly heads: readonly { readonly layer: number; readonly head: number; readonly mass: number }[];
+}
+
 export interface Session {
 	readonly policy: Policy;
 	readonly positions: Positions;
@@ -214,11 +287,24 @@ export interface Session {
 	append(input: string | readonly number[], options?: AppendOptions): Promise<void>;
 	/** Yields token after token; returns how it ended. Breaking off leaves the session usable. */
 	generate(options?: GenerateOptions): AsyncGenerator<GeneratedToken, GenerationResult>;
+	/**
+	 * The earlier passages that the tokens of the last `generate` drew on, the most drawn on first; none under a policy
+	 * without `memory`, and none before the first. Neighbouring blocks on which about as much attention fell are one
+	 * passage. Counted are tokens that were read one by one, which chose for themselves: not the prompt, and so not the
+	 * first token either, which came of it. What has left the archive since is left out.
+	 */
+	recalled(): readonly RecalledPassage[];
 	/** Forgets the last `count` tokens. Throws when the policy has not retained enough before them. */
 	rewind(count: number): void;
 	fork(): Session;
 	/** Writes the session to a file: aside first, then renamed. */
 	save(path: string): Promise<void>;
+	/**
+	 * Writes the archive alone, for sessions that begin with it (`Model.createSessionWithArchive`), and with it the
+	 * window's whole blocks. It is written aside first, then renamed. Rejects under a policy without a `memory` that
+	 * takes what the window drops, and while there is no whole block.
+	 */
+	saveArchive(path: string, options?: ArchiveFileOptions): Promise<ArchiveReport>;
 	dispose(): void;
 	[Symbol.dispose](): void;
 }

@@ -1,7 +1,9 @@
 /** The /commands of `tok chat`. A mistake is a message; the conversation goes on. */
 import { parsePolicy } from "@tok/kv-cache";
 import { TokError } from "@tok/lm";
+import { recalledText } from "../generation/recalled-text.ts";
 import { checkRestorePath, checkSavePath } from "../sampling-flags.ts";
+import { rememberingPolicy } from "../shared-flags.ts";
 import { formatBytes, formatCount } from "../terminal/format.ts";
 import type { Conversation } from "./conversation.ts";
 
@@ -15,7 +17,7 @@ export interface CommandResult {
 interface ChatCommand {
 	readonly usage: string;
 	readonly meaning: string;
-	run(conversation: Conversation, argument: string): CommandResult | Promise<CommandResult>;
+	run(conversation: Conversation, argument: string, columns: number): CommandResult | Promise<CommandResult>;
 }
 
 const chatCommands: Readonly<Record<string, ChatCommand>> = {
@@ -47,6 +49,11 @@ const chatCommands: Readonly<Record<string, ChatCommand>> = {
 			return { text: `Restored ${formatCount(conversation.stats.length)} tokens from ${argument}.` };
 		},
 	},
+	recall: {
+		usage: "/recall",
+		meaning: "the earlier passages that the last answer drew on",
+		run: (conversation, _, columns) => ({ text: recallText(conversation, columns) }),
+	},
 	stats: {
 		usage: "/stats",
 		meaning: "tokens, cache and memory",
@@ -55,8 +62,8 @@ const chatCommands: Readonly<Record<string, ChatCommand>> = {
 	clear: {
 		usage: "/clear",
 		meaning: "forget the conversation, keep the system message",
-		run(conversation) {
-			conversation.clear();
+		async run(conversation) {
+			await conversation.clear();
 			return { text: "Forgotten." };
 		},
 	},
@@ -67,10 +74,15 @@ const chatCommands: Readonly<Record<string, ChatCommand>> = {
 	},
 };
 
-/** Undefined when the line is a message, not a command. "//" at its start is a message that begins with "/". */
+/**
+ * Undefined when the line is a message, not a command. "//" at its start is a message that begins with "/".
+ *
+ * @param columns Width of the terminal.
+ */
 export async function runChatCommand(
 	line: string,
 	conversation: Conversation,
+	columns: number,
 ): Promise<CommandResult | undefined> {
 	const match = /^\/(?!\/)(\S*)\s*(.*)$/s.exec(line.trim());
 	if (match === null) return undefined;
@@ -78,7 +90,7 @@ export async function runChatCommand(
 	const command = Object.hasOwn(chatCommands, name) ? chatCommands[name] : undefined;
 	if (command === undefined) return { text: `There is no /${name}.\n${helpText()}` };
 	try {
-		return await command.run(conversation, argument.trim());
+		return await command.run(conversation, argument.trim(), columns);
 	} catch (error) {
 		if (TokError.isInstance(error)) return { text: (error as Error).message };
 		throw error;
@@ -89,6 +101,13 @@ function helpText(): string {
 	return Object.values(chatCommands)
 		.map(({ usage, meaning }) => `${usage.padEnd(18)} ${meaning}`)
 		.join("\n");
+}
+
+function recallText(conversation: Conversation, columns: number): string {
+	if (!conversation.remembers)
+		return `${conversation.policy} keeps nothing of what leaves the window. Try /policy ${rememberingPolicy}`;
+	// The margin is the prompt's rule; lines beyond 80 columns are hard to read.
+	return recalledText(conversation.recalled, Math.min(columns, 80) - 4);
 }
 
 function statsText({ stats, policy }: Conversation): string {

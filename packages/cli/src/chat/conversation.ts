@@ -3,7 +3,7 @@
  * as ids so that a new policy can start from them.
  */
 import { formatPolicy, type Policy } from "@tok/kv-cache";
-import type { Model, Session, SessionOptions, SessionStats } from "@tok/lm";
+import type { Model, RecalledPassage, Session, SessionOptions, SessionStats } from "@tok/lm";
 import { fail } from "../errors.ts";
 import { type GenerationReport, type GenerationView, runGeneration } from "../generation/generation.ts";
 import type { SamplingSettings } from "../sampling-flags.ts";
@@ -11,6 +11,8 @@ import { defined } from "../shared-flags.ts";
 import { type TurnTexts, turnTexts } from "./turn-texts.ts";
 
 export interface ConversationOptions extends Omit<SessionOptions, "pin"> {
+	/** Opens a session under these options. */
+	readonly open: (options: SessionOptions) => Promise<Session>;
 	readonly system: string | undefined;
 	readonly sampling: SamplingSettings;
 	/** Most tokens of one answer. */
@@ -35,12 +37,12 @@ export class Conversation {
 		this.#session = session;
 	}
 
-	/** Throws a TokError for a model without a chat template. */
-	static start(model: Model, options: ConversationOptions): Conversation {
+	/** Rejects with a TokError for a model without a chat template. */
+	static async start(model: Model, options: ConversationOptions): Promise<Conversation> {
 		const { chatTemplate, info } = model;
 		if (chatTemplate === undefined) fail(`chat: ${info.name} carries no chat template. Use tok generate.`);
 		const texts = turnTexts(chatTemplate, options.system);
-		return new Conversation(model, options, texts, open(model, options, texts, options.policy));
+		return new Conversation(model, options, texts, await open(model, options, texts, options.policy));
 	}
 
 	get policy(): string {
@@ -49,6 +51,16 @@ export class Conversation {
 
 	get stats(): SessionStats {
 		return this.#session.stats;
+	}
+
+	/** Whether the policy archives what leaves the window. */
+	get remembers(): boolean {
+		return this.#session.policy.some(({ recall }) => recall !== undefined);
+	}
+
+	/** What the last answer drew on. */
+	get recalled(): readonly RecalledPassage[] {
+		return this.#session.recalled();
 	}
 
 	/** One message and its answer. An abort ends the answer; the conversation can go on. */
@@ -78,15 +90,15 @@ export class Conversation {
 	}
 
 	/** Starts anew: the system message alone. */
-	clear(): void {
-		this.#replace(open(this.#model, this.#options, this.#texts, this.#session.policy));
+	async clear(): Promise<void> {
+		this.#replace(await open(this.#model, this.#options, this.#texts, this.#session.policy));
 		this.#turns = [];
 		this.#begun = false;
 	}
 
 	/** Goes on under another policy; the last turns are read again. Returns how many. */
 	async changePolicy(policy: Policy): Promise<number> {
-		this.#replace(open(this.#model, this.#options, this.#texts, policy));
+		this.#replace(await open(this.#model, this.#options, this.#texts, policy));
 		for (const turn of this.#turns) await this.#session.append(turn, { turn: true });
 		return this.#turns.length;
 	}
@@ -122,8 +134,13 @@ export class Conversation {
 	}
 }
 
-function open(model: Model, options: ConversationOptions, texts: TurnTexts, policy: Policy): Session {
+function open(
+	model: Model,
+	options: ConversationOptions,
+	texts: TurnTexts,
+	policy: Policy,
+): Promise<Session> {
 	const { positions, chunk } = options;
 	const pin = model.tokenizer.encode(texts.opening, { parseSpecial: true, addSpecialTokens: false });
-	return model.createSession({ policy, ...defined({ positions, chunk }), ...(pin.length > 0 && { pin }) });
+	return options.open({ policy, ...defined({ positions, chunk }), ...(pin.length > 0 && { pin }) });
 }

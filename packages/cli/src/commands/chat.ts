@@ -1,13 +1,18 @@
-/** `tok chat`: a conversation that never has to end: old turns leave the cache whole, the system message stays. */
+/**
+ * `tok chat`: a conversation that never has to end: old turns leave the window whole and stay within reach, the system
+ * message stays.
+ */
 import { log } from "@clack/prompts";
 import { parsePolicy } from "@tok/kv-cache";
-import type { FinishReason, SpeculationCounts } from "@tok/lm";
+import type { FinishReason, Model, SpeculationCounts } from "@tok/lm";
 import { runChatCommand } from "../chat/chat-commands.ts";
 import { chatMessages } from "../chat/chat-input.ts";
 import { Conversation } from "../chat/conversation.ts";
 import type { Command } from "../command.ts";
 import { createDisplay } from "../generation/display.ts";
+import { recalledJson } from "../generation/recalled-text.ts";
 import { type Io, write, writeJson } from "../io.ts";
+import { chatPolicy, memoryFlag, readMemoryFlag, settingsFor } from "../memory-flags.ts";
 import { readSampling, readSessionFiles, samplingFlags, sessionFileFlags } from "../sampling-flags.ts";
 import {
 	defined,
@@ -16,12 +21,12 @@ import {
 	policyHint,
 	readPolicy,
 	readRunFlags,
+	rememberingPolicy,
 	runFlags,
 } from "../shared-flags.ts";
-import { formatSpeculation } from "../terminal/format.ts";
-import { prepare, withModel } from "../with-model.ts";
+import { formatBytes, formatSpeculation } from "../terminal/format.ts";
+import { openSession, prepare, withModel } from "../with-model.ts";
 
-const defaultPolicy = "sink:4,rolling:2044:turns";
 const defaultTokens = 1024;
 
 interface Exchange {
@@ -30,6 +35,8 @@ interface Exchange {
 	readonly finishReason: FinishReason;
 	/** Present with --speculate. */
 	readonly speculation?: SpeculationCounts;
+	/** Present under a policy with memory. */
+	readonly recalled?: object[];
 }
 
 export const chat: Command = {
@@ -43,9 +50,14 @@ export const chat: Command = {
 			valueHint: "count",
 			description: `Longest answer. Default: ${defaultTokens}`,
 		},
-		policy: { type: "string", valueHint: "policy", description: `${policyHint}. Default: ${defaultPolicy}` },
+		policy: {
+			type: "string",
+			valueHint: "policy",
+			description: `${policyHint}. Default: ${rememberingPolicy}`,
+		},
 		...runFlags,
 		...samplingFlags,
+		...memoryFlag,
 		...sessionFileFlags,
 		...jsonFlag,
 	},
@@ -55,23 +67,32 @@ export const chat: Command = {
 			"tok chat",
 			"Talk; /help lists the commands, Ctrl-C stops an answer, and leaves when pressed at the prompt.",
 		],
-		['tok chat --system "You are a pirate." --policy rolling:500:turns', "A short memory of whole turns."],
+		[
+			"tok chat --memory book.tokmem",
+			"Talk about a book that tok read has read; /recall shows the passages.",
+		],
+		[
+			'tok chat --system "You are a pirate." --policy rolling:500:turns',
+			"A short window of whole turns, and nothing beyond it.",
+		],
 		[
 			"printf 'Hi\\nTell me more\\n' | tok chat --json",
 			"Messages by line, the conversation as one JSON object.",
 		],
 	],
 	async run(context) {
-		const { flags, io } = context;
+		const { flags, io, services } = context;
 		const json = flags.has("json");
-		const settings = readRunFlags(flags);
-		const policy = readPolicy(flags) ?? parsePolicy(defaultPolicy);
+		const archive = await readMemoryFlag(flags, services);
+		const settings = settingsFor(readRunFlags(flags), archive);
+		const policy = readPolicy(flags);
 		const sampling = readSampling(flags);
 		const maxTokens = flags.integer("max-tokens", 1) ?? defaultTokens;
 		const files = await readSessionFiles(flags);
 		await withModel(context, settings, async (model) => {
-			const conversation = Conversation.start(model, {
-				policy,
+			const conversation = await Conversation.start(model, {
+				policy: policy ?? chatPolicy(model, archive),
+				open: (options) => openSession(context, model, archive?.path, options),
 				system: flags.text("system"),
 				sampling,
 				maxTokens,
@@ -79,10 +100,11 @@ export const chat: Command = {
 			});
 			try {
 				if (files.restore !== undefined) await conversation.restore(files.restore);
+				await write(io.stderr, `${costText(model, conversation.policy)}\n`);
 				await prepare(context, model, parsePolicy(conversation.policy));
 				const exchanges: Exchange[] = [];
 				for await (const line of chatMessages(io)) {
-					const result = await runChatCommand(line, conversation);
+					const result = await runChatCommand(line, conversation, io.stdout.columns ?? 80);
 					if (result?.exit) break;
 					if (result !== undefined) await show(io, json, result.text);
 					else {
@@ -109,6 +131,11 @@ export const chat: Command = {
 	},
 };
 
+function costText(model: Model, policy: string): string {
+	const bytes = model.cacheBytes(parsePolicy(policy));
+	return `${policy}: ${Number.isFinite(bytes) ? `cache up to ${formatBytes(bytes)}` : "a cache without a limit"}`;
+}
+
 /** Ctrl-C while the model answers ends the answer, not the conversation. */
 async function answer(conversation: Conversation, user: string, io: Io, json: boolean): Promise<Exchange> {
 	const stopped = new AbortController();
@@ -133,6 +160,7 @@ async function answer(conversation: Conversation, user: string, io: Io, json: bo
 			assistant: texts.join(""),
 			finishReason,
 			...(speculation && { speculation }),
+			...(conversation.remembers && { recalled: recalledJson(conversation.recalled) }),
 		};
 	} finally {
 		release();

@@ -6,7 +6,9 @@ import { fail } from "../errors.ts";
 import type { Flags } from "../flags.ts";
 import { createDisplay } from "../generation/display.ts";
 import { runGeneration } from "../generation/generation.ts";
+import { recalledJson } from "../generation/recalled-text.ts";
 import { type Io, writeJson } from "../io.ts";
+import { memoryFlag, policyFor, readMemoryFlag, settingsFor } from "../memory-flags.ts";
 import { readText } from "../read-input.ts";
 import { readSampling, readSessionFiles, samplingFlags, sessionFileFlags } from "../sampling-flags.ts";
 import {
@@ -19,7 +21,7 @@ import {
 	runFlags,
 } from "../shared-flags.ts";
 import { formatSpeculation } from "../terminal/format.ts";
-import { prepare, withModel } from "../with-model.ts";
+import { openSession, prepare, withModel } from "../with-model.ts";
 
 const defaultPolicy = "sink:4,rolling:1020";
 /** Tokens when the output is no terminal and nobody said how many. */
@@ -50,6 +52,7 @@ export const generate: Command = {
 		policy: { type: "string", valueHint: "policy", description: `${policyHint}. Default: ${defaultPolicy}` },
 		...runFlags,
 		...samplingFlags,
+		...memoryFlag,
 		...sessionFileFlags,
 		...jsonFlag,
 	},
@@ -71,12 +74,17 @@ export const generate: Command = {
 			"echo Hello | tok generate --prompt-file - --max-tokens 20 --save s.tok",
 			"Keep the session in a file …",
 		],
+		[
+			'tok generate --memory book.tokmem --prompt "Who is the harbour master?" --chat',
+			"Ask about a book that tok read has read.",
+		],
 		["tok generate --restore s.tok --max-tokens 20", "… and go on from it, as if there had been no break."],
 	],
 	async run(context) {
-		const { flags, io } = context;
+		const { flags, io, services } = context;
 		const json = flags.has("json");
-		const settings = readRunFlags(flags);
+		const archive = await readMemoryFlag(flags, services);
+		const settings = settingsFor(readRunFlags(flags), archive);
 		const policy = readPolicy(flags);
 		const sampling = readSampling(flags);
 		const length = readLength(flags, io);
@@ -86,8 +94,8 @@ export const generate: Command = {
 			const promptIds = prompt === undefined ? [] : encodePrompt(model, prompt, flags);
 			const session =
 				files.restore === undefined
-					? model.createSession({
-							policy: policy ?? parsePolicy(defaultPolicy),
+					? await openSession(context, model, archive?.path, {
+							policy: policy ?? (archive ? policyFor(archive, { turns: false }) : parsePolicy(defaultPolicy)),
 							...defined({ positions: settings.positions, chunk: settings.chunk }),
 						})
 					: await model.restoreSession(files.restore, defined({ policy, chunk: settings.chunk }));
@@ -117,6 +125,7 @@ export const generate: Command = {
 				else display.end(formatSpeculation(report.speculation));
 				if (files.save !== undefined) await session.save(files.save);
 				if (json) {
+					const remembers = session.policy.some(({ recall }) => recall !== undefined);
 					await writeJson(io.stdout, {
 						model: model.info.name,
 						policy: formatPolicy(session.policy),
@@ -124,6 +133,7 @@ export const generate: Command = {
 						text: texts.join(""),
 						ids,
 						...report,
+						...(remembers && { recalled: recalledJson(session.recalled()) }),
 					});
 				}
 			} finally {

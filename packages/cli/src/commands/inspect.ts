@@ -2,7 +2,16 @@
 import type { ModelReport } from "@tok/lm";
 import type { Command } from "../command.ts";
 import { write, writeJson } from "../io.ts";
-import { defined, jsonFlag, modelFlag, policyHint, readModelFlag, readPolicy } from "../shared-flags.ts";
+import {
+	defined,
+	jsonFlag,
+	memoryHeadsFlag,
+	modelFlag,
+	policyHint,
+	readMemoryHeads,
+	readModelFlag,
+	readPolicy,
+} from "../shared-flags.ts";
 import { formatBytes, formatCount } from "../terminal/format.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 
@@ -12,6 +21,7 @@ export const inspect: Command = {
 	args: {
 		...modelFlag,
 		policy: { type: "string", valueHint: "policy", description: policyHint },
+		...memoryHeadsFlag,
 		...jsonFlag,
 	},
 	examples: [
@@ -23,17 +33,22 @@ export const inspect: Command = {
 			"tok inspect --policy sink:4,rolling:1020",
 			"Bytes of keys and values that a session under this policy keeps.",
 		],
+		[
+			"tok inspect --policy sink:4,memory:65536/8x16,rolling:1020 --memory-heads 10,14.1,17,20",
+			"What it costs to remember 65,536 tokens in four layers.",
+		],
 	],
 	async run({ flags, io, services }) {
 		const model = readModelFlag(flags);
 		const policy = readPolicy(flags);
+		const memoryHeads = readMemoryHeads(flags);
 		const progress = new ProgressLine(io.stderr, io.env);
 		const report = await services
 			.inspectModel(model, {
 				env: io.env,
 				signal: io.signal,
 				onProgress: progress.show,
-				...defined({ policy }),
+				...defined({ policy, memoryHeads }),
 			})
 			.finally(() => progress.clear());
 		if (flags.has("json")) return writeJson(io.stdout, report);

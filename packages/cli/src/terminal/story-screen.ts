@@ -6,6 +6,7 @@
  * to be undone when the program ends, however it ends, and the text stays in the terminal's history.
  */
 import type { Output } from "../io.ts";
+import { isPrintable } from "./printable.ts";
 import { textWidth, widthOf } from "./width.ts";
 
 const eraseBelow = "\x1b[J";
@@ -126,9 +127,4 @@ function fit(parts: readonly string[], limit: number): string {
 		if (textWidth(text) <= limit) return text;
 	}
 	return (parts[0] ?? "").slice(0, limit);
-}
-
-/** A model may write anything: control characters, escape sequences among them, never reach the terminal. */
-function isPrintable(character: string): boolean {
-	return !/^[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]$/u.test(character);
 }

@@ -5,6 +5,7 @@
  * without weights.
  */
 
+import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { formatPolicy, type Policy } from "@tok/kv-cache";
 import {
@@ -13,6 +14,7 @@ import {
 	type GeneratedToken,
 	type GenerateOptions,
 	type GenerationResult,
+	type LoadModelOptions,
 	type Model,
 	type Session,
 	type SessionOptions,
@@ -28,15 +30,23 @@ export interface FakeModel extends Model {
 	readonly stream: number[];
 	/** What sessions were created with. */
 	readonly sessions: SessionOptions[];
+	/** Archives that sessions were created with. */
+	readonly attached: string[];
+	/** Of `loadModel`. */
+	loadedWith: Pick<LoadModelOptions, "precision" | "memoryHeads">;
 	disposed: boolean;
 }
 
-export function fakeModel(): FakeModel {
+/** @param onToken Called with the tokens read so far. */
+export function fakeModel(onToken: (count: number) => void = () => undefined): FakeModel {
 	const stream: number[] = [];
 	const sessions: SessionOptions[] = [];
+	const attached: string[] = [];
 	const model: FakeModel = {
+		attached,
 		stream,
 		sessions,
+		loadedWith: {},
 		disposed: false,
 		info: {
 			name: "fake",
@@ -49,24 +59,32 @@ export function fakeModel(): FakeModel {
 			vocabularySize: 258,
 			contextLength: undefined,
 			precision: "exact",
+			memoryHeads: [{ layer: 0, heads: [0] }],
 		},
 		tokenizer: fakeTokenizer(),
 		chatTemplate,
-		cacheBytes: () => 0,
+		cacheBytes: () => 9000,
 		prepare: async () => undefined,
 		createBatch: () => {
 			throw new Error("the command creates no batches");
 		},
 		createSession(options) {
 			sessions.push(options);
-			const session = createFakeSession(stream, options.policy);
+			const session = createFakeSession(stream, options.policy, onToken);
 			if (Array.isArray(options.pin)) stream.push(...options.pin);
 			return session;
+		},
+		async createSessionWithArchive(path, { onProgress, signal, ...options }) {
+			signal?.throwIfAborted();
+			if (!existsSync(path)) throw new TokError("lm", `${path}: no archive`);
+			onProgress?.(16, 16);
+			attached.push(path);
+			return model.createSession(options);
 		},
 		async restoreSession(path, { policy } = {}) {
 			const saved = await readFile(path, "utf8");
 			if (policy !== undefined && formatPolicy(policy) !== saved) throw new TokError("lm", "another policy");
-			return createFakeSession(stream, []);
+			return createFakeSession(stream, [], onToken);
 		},
 		async negativeLogLikelihoods(ids, { from = 1 }) {
 			return new Float32Array(ids.length - from).fill(Math.log(2));
@@ -79,11 +97,12 @@ export function fakeModel(): FakeModel {
 	return model;
 }
 
-function createFakeSession(stream: number[], policy: Policy): Session {
+function createFakeSession(stream: number[], policy: Policy, onToken: (count: number) => void): Session {
 	let length = 0;
 	const push = (id: number): void => {
 		stream.push(id);
 		length++;
+		onToken(stream.length);
 	};
 	async function* generate({
 		maxTokens = Infinity,
@@ -117,14 +136,46 @@ function createFakeSession(stream: number[], policy: Policy): Session {
 		policy,
 		positions: "in-cache",
 		get stats() {
-			return { length, retained: Math.min(length, 8), evicted: Math.max(0, length - 8), bytes: 64 };
+			return {
+				length,
+				attached: 0,
+				retained: Math.min(length, 8),
+				evicted: Math.max(0, length - 8),
+				bytes: 64,
+			};
 		},
-		async append(input) {
-			for (const id of input) push(Number(id));
+		async append(input, { signal, onProgress } = {}) {
+			for (const id of input) {
+				signal?.throwIfAborted();
+				push(Number(id));
+			}
+			onProgress?.(input.length, input.length);
 		},
 		generate,
+		// It went back to its first tokens.
+		recalled: () =>
+			policy.some(({ recall }) => recall !== undefined)
+				? [
+						{
+							source: "stream" as const,
+							start: 4,
+							ids: [65, 10, 66],
+							text: "A\n\x1b[31mB",
+							mass: 0.25,
+							layers: [{ layer: 0, mass: 0.25 }],
+							heads: [{ layer: 0, head: 0, mass: 0.25 }],
+						},
+					]
+				: [],
 		rewind: () => undefined,
 		fork: () => session,
+		async saveArchive(path, { signal, onProgress } = {}) {
+			signal?.throwIfAborted();
+			const tokens = length - (length % 16);
+			onProgress?.(tokens, tokens);
+			await writeFile(path, stream.join());
+			return { tokens, bytes: stream.join().length, leftOut: { sinks: 4, dropped: 0, last: length % 16 } };
+		},
 		save: (path) => writeFile(path, formatPolicy(policy)),
 		dispose: () => undefined,
 		[Symbol.dispose]: () => undefined,

@@ -1,8 +1,10 @@
 /** Runs the command in-process on captured streams, for tests. */
+import { statSync } from "node:fs";
 import { PassThrough, Readable } from "node:stream";
 import type { Model } from "@tok/lm";
 import type { Io, Services } from "../io.ts";
 import { run } from "../run.ts";
+import { defined } from "../shared-flags.ts";
 import { type FakeModel, fakeModel, fakeTokenizer } from "./fake-model.ts";
 
 export interface Outcome {
@@ -20,6 +22,8 @@ export interface TokOptions {
 	readonly stdin?: string | Uint8Array;
 	/** Abort after this many writes to standard output. */
 	readonly abortAfter?: number;
+	/** Abort when the fake model has read so many tokens. */
+	readonly interruptAfterTokens?: number;
 	readonly tty?: { readonly columns: number; readonly rows: number };
 	readonly env?: Readonly<Record<string, string>>;
 	/** Abort when standard error has said this. */
@@ -42,7 +46,9 @@ export async function tok(argv: readonly string[], options: TokOptions = {}): Pr
 	const stderr = capture(options.progress ? { columns: 80, rows: 24 } : undefined, () => {
 		if (options.abortAt?.test(stderr.text())) interrupt();
 	});
-	const model = fakeModel();
+	const model = fakeModel((count) => {
+		if (count === options.interruptAfterTokens) interrupt();
+	});
 	const loaded: string[] = [];
 	const prepared: boolean[] = [];
 	const io: Io = {
@@ -65,8 +71,9 @@ function fakeServices(model: Model, loaded: string[], prepared: boolean[]): Serv
 			prepared.push(prepare);
 			return { dispose: async () => undefined } as Awaited<ReturnType<Services["createRuntime"]>>;
 		},
-		async loadModel(name) {
+		async loadModel(name, { precision, memoryHeads }) {
 			loaded.push(name);
+			if ("loadedWith" in model) Object.assign(model, { loadedWith: defined({ precision, memoryHeads }) });
 			return model;
 		},
 		prepare: (loadedModel, policy) => loadedModel.prepare(policy),
@@ -77,6 +84,18 @@ function fakeServices(model: Model, loaded: string[], prepared: boolean[]): Serv
 		async quantizeModel(name, options) {
 			const { quantizeModel } = await import("@tok/lm");
 			return quantizeModel(name, options);
+		},
+		async inspectArchive(path) {
+			const { size: bytes } = statSync(path);
+			return {
+				path,
+				tokens: 48,
+				blockSize: 16,
+				heads: [{ layer: 0, heads: [0] }],
+				precision: "fast",
+				model: "fake",
+				bytes,
+			};
 		},
 		async inspectModel(name, options) {
 			const { inspectModel } = await import("@tok/lm");

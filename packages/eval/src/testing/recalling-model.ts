@@ -48,7 +48,7 @@ export function recallingModel(memory: (policy: Policy) => number = rollingToken
 			policy,
 			positions: "in-cache",
 			get stats() {
-				return { length: ids.length, retained: ids.length, evicted: 0, bytes: 0 };
+				return { length: ids.length, retained: ids.length, evicted: 0, attached: 0, bytes: 0 };
 			},
 			async append(input, { signal, onProgress } = {}) {
 				await new Promise((done) => setImmediate(done));
@@ -59,7 +59,11 @@ export function recallingModel(memory: (policy: Policy) => number = rollingToken
 			generate,
 			rewind: () => undefined,
 			fork: () => openSession(policy, [...ids], true),
+			recalled: () => [],
 			save: async () => undefined,
+			saveArchive: () => {
+				throw new Error("evaluations save no archives");
+			},
 			dispose() {
 				if (!disposed) open--;
 				disposed = true;
@@ -85,11 +89,15 @@ export function recallingModel(memory: (policy: Policy) => number = rollingToken
 			vocabularySize,
 			contextLength: undefined,
 			precision: "exact",
+			memoryHeads: [],
 		},
 		tokenizer,
 		chatTemplate: undefined,
 		cacheBytes: () => 0,
 		prepare: async () => undefined,
+		createSessionWithArchive: () => {
+			throw new Error("evaluations begin with no archives");
+		},
 		createBatch: () => {
 			throw new Error("evaluations create no batches");
 		},

@@ -4,7 +4,7 @@
 import { formatPolicy, type Policy, type Positions } from "@tok/kv-cache";
 import { type Pairing, type RopeFrequencies, ropeFrequencies } from "@tok/rope";
 import { type GraphFile, type GraphSession, type KvPart, type Runtime, TokError } from "@tok/runtime";
-import type { Precision } from "../model.ts";
+import type { MemoryHeads, Precision } from "../model.ts";
 import { headsWithoutWindow, type Remembering, segmentFormats, sendsOn } from "./cache-cost.ts";
 import { buildDecoder } from "./decoder.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
@@ -20,7 +20,7 @@ export interface DecoderEngineOptions {
 	readonly pairing: Pairing;
 	readonly runtime: Runtime;
 	/** Heads in which sessions recall. Defaults to all of the layers that look back without a limit. */
-	readonly memoryHeads?: readonly KvPart[] | undefined;
+	readonly memoryHeads?: readonly MemoryHeads[] | undefined;
 	/** Names the model's graphs for a runtime that keeps them. Defaults to none. */
 	readonly graphKey?: () => string | undefined;
 }
@@ -126,11 +126,16 @@ export class DecoderEngine {
 	}
 }
 
-function checkedHeads(config: DecoderConfig, wanted: readonly KvPart[] | undefined): readonly KvPart[] {
+/** Heads in which sessions recall, ascending. Throws when some of those wanted are none that can. */
+export function checkedHeads(
+	config: DecoderConfig,
+	wanted: readonly MemoryHeads[] | undefined,
+): readonly KvPart[] {
 	const able = headsWithoutWindow(config);
 	if (wanted === undefined) return able;
+	const every = Array.from({ length: config.kvHeads }, (_, head) => head);
 	const byLayer = new Map<number, Set<number>>();
-	for (const { layer, heads } of wanted)
+	for (const { layer, heads = every } of wanted)
 		byLayer.set(layer, new Set([...(byLayer.get(layer) ?? []), ...heads]));
 	const known = [...byLayer].every(([layer, heads]) => {
 		const all = able.find((part) => part.layer === layer)?.heads ?? [];

@@ -10,17 +10,21 @@ import {
 	type Plan,
 	type Policy,
 	type Positions,
+	type Range,
 	restoreCache,
 	type Write,
 } from "@tok/kv-cache";
 import type { RopeFrequencies } from "@tok/rope";
 import { type KvStore, TokError } from "@tok/runtime";
+import { type ArchiveLayout, archiveLayout, tokensInReach } from "./archive-layout.ts";
+import { type ArchiveExtent, archiveExtent, archiveRows } from "./archive-rows.ts";
 import { cacheBytes, cacheShape, paddedSlots } from "./cache-cost.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
-import { LOGITS } from "./decoder-inputs.ts";
 import type { GraphSegment } from "./graph-segments.ts";
+import { type Recalled, RecallTally } from "./recall-tally.ts";
 import type { BatchPlace, StepBatch } from "./step-batch.ts";
 import { StepFeeds, type StepRow } from "./step-feeds.ts";
+import { type StepResult, stepResult } from "./step-result.ts";
 import { carryOut } from "./transfers.ts";
 
 /**
@@ -42,6 +46,8 @@ export interface Reading {
 /** Rows of the last run, the first `kept` of which are the stream's. */
 interface Ahead {
 	readonly ids: readonly number[];
+	readonly plan: Plan;
+	readonly recalled: Recalled | undefined;
 	readonly writes: Write[];
 	kept: number;
 }
@@ -52,11 +58,21 @@ interface StateParts {
 	readonly segments?: readonly GraphSegment[];
 	readonly place?: BatchPlace;
 	readonly tail?: readonly number[];
+	/** Tokens of the archive that came from elsewhere. */
+	readonly attached?: readonly number[];
 }
 
 export class DecoderState {
 	readonly cache: KvCache;
 	readonly store: KvStore;
+	/** Undefined when the policy has none. */
+	readonly archive: ArchiveLayout | undefined;
+	/** Heads that recall, in the order in which the graph reports them; none without an archive. */
+	readonly memoryHeads: readonly { readonly layer: number; readonly head: number }[];
+	/** What single tokens recall, while they are counted; undefined without an archive. */
+	readonly tally: RecallTally | undefined;
+	/** The tokens with which the archive began. */
+	readonly attached: readonly number[];
 	readonly #engine: DecoderEngine;
 	readonly #segments: readonly GraphSegment[];
 	readonly #feeds: StepFeeds;
@@ -72,22 +88,44 @@ export class DecoderState {
 	private constructor(
 		engine: DecoderEngine,
 		cache: KvCache,
-		{ store, segments = engine.segments(cache.policy), place, tail = [] }: StateParts,
+		{ store, segments = engine.segments(cache.policy), place, tail = [], attached = [] }: StateParts,
 	) {
 		this.#engine = engine;
 		this.cache = cache;
 		this.store = store;
 		this.#place = place;
 		this.#tail = [...tail];
+		this.attached = attached;
 		this.#tailLimit = tailLimit(cache.policy);
 		this.#segments = segments;
 		this.#feeds = new StepFeeds(engine.config, this.#segments);
 		this.#ropes = engine.frequencies(cache.policy, cache.positions);
+		this.archive = archiveLayout(cache.policy);
+		const { queryHeads, kvHeads } = engine.config;
+		const parts = segments[this.archive?.segment ?? -1]?.recall?.parts ?? [];
+		this.memoryHeads = parts.flatMap(({ layer, heads }) => heads.map((head) => ({ layer, head })));
+		this.tally =
+			this.archive &&
+			new RecallTally({
+				archive: this.archive,
+				heads: this.memoryHeads.length,
+				group: queryHeads / kvHeads,
+			});
 	}
 
 	static create(engine: DecoderEngine, policy: Policy, positions: Positions): DecoderState {
-		const cache = createCache(policy, { positions });
-		return new DecoderState(engine, cache, { store: createStore(engine, cache) });
+		return DecoderState.withArchive(engine, policy, positions, []);
+	}
+
+	/** Begins with an archive of these tokens, in whole blocks, whose entries the caller writes into the store. */
+	static withArchive(
+		engine: DecoderEngine,
+		policy: Policy,
+		positions: Positions,
+		attached: readonly number[],
+	): DecoderState {
+		const cache = createCache(policy, { positions, archived: attached.length });
+		return new DecoderState(engine, cache, { store: createStore(engine, cache), attached });
 	}
 
 	/** In a place of a batch, which its store frees when the state is disposed. Throws when none is free. */
@@ -107,10 +145,16 @@ export class DecoderState {
 		engine: DecoderEngine,
 		policy: Policy,
 		snapshot: CacheSnapshot,
-		tail: readonly number[],
+		{ tail, attached }: { readonly tail: readonly number[]; readonly attached: readonly number[] },
 	): DecoderState {
 		const cache = restoreCache(policy, snapshot);
-		return new DecoderState(engine, cache, { store: createStore(engine, cache), tail });
+		if (attached.length !== cache.attached)
+			throw new TokError(
+				"lm",
+				`snapshot: expected the ids of the ${cache.attached} tokens that the archive began with, got ` +
+					`${attached.length}. Save the session again.`,
+			);
+		return new DecoderState(engine, cache, { store: createStore(engine, cache), tail, attached });
 	}
 
 	/** The last tokens of the stream: at least `LEAST_TAIL`, and as many as the policy can need again. */
@@ -118,12 +162,43 @@ export class DecoderState {
 		return this.#tail.slice(-this.#tailLimit);
 	}
 
+	/** The entries that the archive holds. */
+	archived(): Range {
+		const { start, end } = this.cache.snapshot().segments[this.archive?.segment ?? 0] ?? { start: 0, end: 0 };
+		return { start, end };
+	}
+
+	/** The tokens of entries that the archive holds, or takes next. */
+	archivedIds({ start, end }: Range): readonly number[] {
+		const { origin = 0, tokensPerEntry = 1 } = this.archive ?? {};
+		const { attached } = this;
+		const first = this.cache.length - this.#tail.length;
+		const place = (entry: number): number =>
+			origin + Math.max(0, entry - attached.length) * tokensPerEntry - first;
+		return [...attached.slice(start, end), ...this.#tail.slice(place(start), place(end))];
+	}
+
+	/** What would leave with the archive; undefined when it cannot. */
+	archiveExtent(): ArchiveExtent | undefined {
+		return this.archive?.portable ? archiveExtent(this.cache, this.archive) : undefined;
+	}
+
+	/** See `archiveRows`. */
+	archiveRows(extent: ArchiveExtent): AsyncIterable<Float32Array> {
+		const { config, pairing } = this.#engine;
+		const { store, archive: layout } = this;
+		if (layout === undefined) throw new TokError("lm", "internal: expected an archive, got none.");
+		return archiveRows(extent, { config, store, layout, pairing, ropes: this.#ropes });
+	}
+
 	/** On its own, whether this one is in a batch or not. */
 	fork(): DecoderState {
+		const { attached } = this;
 		return new DecoderState(this.#engine, this.cache.fork(), {
 			store: this.store.fork(),
 			segments: this.#segments,
 			tail: this.#tail,
+			attached,
 		});
 	}
 
@@ -152,11 +227,13 @@ export class DecoderState {
 		const fresh = Array.from({ length: plan.take }, (_, i) => ids[from + i] as number);
 		const complete = plan.take === to - from;
 		const wanted = scored === "last" && !complete ? "none" : scored;
-		let logits: Float32Array = new Float32Array(0);
-		if (!(whole && wanted === "none")) logits = await this.#run(plan, this.#fed(plan, fresh), wanted);
+		let result: StepResult = { logits: new Float32Array(0), recalled: undefined };
+		if (!(whole && wanted === "none")) result = await this.#run(plan, this.#fed(plan, fresh), wanted);
 		cache.commit(plan);
 		this.#remember(fresh);
-		return { take: plan.take, logits };
+		// A token that is read alone has chosen for itself.
+		if (plan.read === 1) this.#note(result.recalled, plan, 0);
+		return { take: plan.take, logits: result.logits };
 	}
 
 	/**
@@ -176,8 +253,8 @@ export class DecoderState {
 		await this.settle();
 		const plan = this.#planAhead(ids.length);
 		const read = ids.slice(0, plan.take);
-		const logits = await this.#runAlone({ plan, ids: read, ropes: this.#ropes }, "all");
-		this.#ahead = { ids: read, writes: [], kept: 0 };
+		const { logits, recalled } = await this.#runAlone({ plan, ids: read, ropes: this.#ropes }, "all");
+		this.#ahead = { ids: read, plan, recalled, writes: [], kept: 0 };
 		this.keepGuess();
 		return { take: plan.take, logits };
 	}
@@ -192,6 +269,7 @@ export class DecoderState {
 		const plan = this.cache.plan(1);
 		this.cache.commit(plan);
 		for (const write of plan.writes) ahead.writes.push({ ...write, row: write.row + ahead.kept });
+		this.#note(ahead.recalled, ahead.plan, ahead.kept);
 		ahead.kept++;
 		this.#remember([id]);
 	}
@@ -218,19 +296,24 @@ export class DecoderState {
 		return first;
 	}
 
-	async #run(plan: Plan, ids: readonly number[], scored: Scored): Promise<Float32Array> {
+	#note(recalled: Recalled | undefined, plan: Plan, row: number): void {
+		const view = this.archive && plan.segments[this.archive.segment];
+		if (recalled !== undefined && view !== undefined) this.tally?.add(recalled, view, row);
+	}
+
+	async #run(plan: Plan, ids: readonly number[], scored: Scored): Promise<StepResult> {
 		const { store } = this;
 		const row = { plan, ids, ropes: this.#ropes };
 		if (this.#place !== undefined && plan.read === 1) await this.#carryOut(plan);
-		const logits =
+		const result =
 			this.#place !== undefined && plan.read === 1
 				? await this.#place.step(row, scored !== "none")
 				: await this.#runAlone(row, scored);
 		if (plan.writes.length > 0) await store.write(plan.writes);
-		return logits;
+		return result;
 	}
 
-	async #runAlone(row: StepRow, scored: Scored): Promise<Float32Array> {
+	async #runAlone(row: StepRow, scored: Scored): Promise<StepResult> {
 		const { store } = this;
 		const { plan } = row;
 		plan.segments.forEach(({ slots }, segment) => {
@@ -247,8 +330,7 @@ export class DecoderState {
 		// Where only the last token's logits are wanted, the others need not choose for themselves what they recall.
 		const choosing = scored === "all" || plan.read === 1 ? "each" : "shared";
 		const feeds = this.#feeds.of([row], slots, logitRows(plan, scored), choosing);
-		const outputs = await graph.run(feeds, { store });
-		return outputs[LOGITS]?.data as Float32Array;
+		return stepResult(await graph.run(feeds, { store }));
 	}
 
 	#isTail(segment: number): boolean {
@@ -280,7 +362,7 @@ function logitRows({ read, take }: Plan, scored: Scored): number[] {
 }
 
 function tailLimit(policy: Policy): number {
-	return Math.max(LEAST_TAIL, policy.reduce((sum, { slots }) => sum + slots, 0) + 1);
+	return Math.max(LEAST_TAIL, tokensInReach(policy) + 1);
 }
 
 function createStore(engine: DecoderEngine, cache: KvCache): KvStore {

@@ -9,21 +9,21 @@ import { createCache, formatPolicy, fullSlots, type Policy, type Segment } from 
 import { type KvBank, type KvStore, TokError } from "@tok/runtime";
 import { cacheShape } from "./cache-cost.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
-import { LOGITS } from "./decoder-inputs.ts";
 import type { GraphSegment } from "./graph-segments.ts";
 import { StepFeeds, type StepRow } from "./step-feeds.ts";
+import { rowOf, type StepResult, stepResult } from "./step-result.ts";
 
 /** A session's place: its store, and the way into the batch. */
 export interface BatchPlace {
 	readonly store: KvStore;
-	/** Reads one token together with whatever else is waiting. Returns its logits, or none when they are not wanted. */
-	step(row: StepRow, wantsLogits: boolean): Promise<Float32Array>;
+	/** Reads one token together with whatever else is waiting. The logits are empty when they are not wanted. */
+	step(row: StepRow, wantsLogits: boolean): Promise<StepResult>;
 }
 
 interface Waiting {
 	readonly row: StepRow;
 	readonly wantsLogits: boolean;
-	resolve(logits: Float32Array): void;
+	resolve(result: StepResult): void;
 	reject(error: unknown): void;
 }
 
@@ -95,7 +95,7 @@ export class StepBatch {
 		this.bank.dispose();
 	}
 
-	#step(place: number, row: StepRow, wantsLogits: boolean): Promise<Float32Array> {
+	#step(place: number, row: StepRow, wantsLogits: boolean): Promise<StepResult> {
 		return new Promise((resolve, reject) => {
 			this.#waiting.set(place, { row, wantsLogits, resolve, reject });
 			if (this.#busy) return;
@@ -109,8 +109,8 @@ export class StepBatch {
 		const waiting = this.#waiting;
 		this.#waiting = new Map();
 		try {
-			const logits = await this.#read(waiting);
-			for (const [place, { resolve }] of waiting) resolve(logits.get(place) ?? new Float32Array(0));
+			const resultOf = await this.#read(waiting);
+			for (const [place, { resolve }] of waiting) resolve(resultOf(place));
 		} catch (error) {
 			for (const { reject } of waiting.values()) reject(error);
 		}
@@ -121,7 +121,7 @@ export class StepBatch {
 		});
 	}
 
-	async #read(waiting: ReadonlyMap<number, Waiting>): Promise<Map<number, Float32Array>> {
+	async #read(waiting: ReadonlyMap<number, Waiting>): Promise<(place: number) => StepResult> {
 		const graph = await this.#engine.graph(this.segments);
 		const places = [...waiting.keys()];
 		const from = Math.min(...places);
@@ -131,10 +131,9 @@ export class StepBatch {
 		const { slots } = this.bank.shape;
 		const logitRows = wanted.map((place) => place - from);
 		const feeds = this.#feeds.of(rows, slots, logitRows);
-		const outputs = await graph.run(feeds, { places: { bank: this.bank, from, to } });
-		const logits = outputs[LOGITS]?.data as Float32Array; // [wanted, vocabulary]
-		const width = logits.length / Math.max(1, wanted.length);
-		return new Map(wanted.map((place, i) => [place, logits.subarray(i * width, (i + 1) * width)]));
+		const result = stepResult(await graph.run(feeds, { places: { bank: this.bank, from, to } }));
+		const of = { rows: to - from, logitRows: wanted.length };
+		return (place) => rowOf(result, of, place - from, wanted.indexOf(place));
 	}
 }
 

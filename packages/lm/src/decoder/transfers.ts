@@ -5,7 +5,7 @@
  */
 import type { Plan, Policy, Range, SegmentView, Transfer } from "@tok/kv-cache";
 import { type Pairing, type RopeFrequencies, ropeAngles } from "@tok/rope";
-import { type KvPart, type KvStore, TokError } from "@tok/runtime";
+import { type KvPart, type KvShape, type KvStore, TokError } from "@tok/runtime";
 import type { LayerKind } from "../architectures/architecture.ts";
 import { type Compressor, compressors } from "./compressors.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
@@ -34,13 +34,10 @@ async function carryOutOne(
 ): Promise<void> {
 	const { takes, compressor } = policy[to] ?? {};
 	if (typeof takes !== "object") throw new TokError("lm", `internal: segment ${to} takes no drops.`);
-	const heads = Array.from({ length: config.kvHeads }, (_, head) => head);
-	const partsIn = (segment: number): readonly KvPart[] =>
-		store.shape.kinds?.[segment]?.parts ?? [...config.layers.keys()].map((layer) => ({ layer, heads }));
 	// Slots by the plan: buffers may have more.
 	const slotsOf = (segment: number): number => (segments[segment] as SegmentView).slots;
 	const read = await readRange(store, from, entries, slotsOf(from));
-	const rows = new Rows(config, partsIn(from), read).only(partsIn(to));
+	const rows = new Rows(config, partsIn(store.shape, from), read).only(partsIn(store.shape, to));
 	const positionIn = (segment: number, entry: number): number =>
 		policy[segment]?.distance === undefined ? (segments[segment] as SegmentView).origin + entry : 0;
 	const rotation = { ropes, pairing };
@@ -48,6 +45,12 @@ async function carryOutOne(
 	const made = compressor === undefined ? rows : rows.merged(takes.group, compressorOf(compressor));
 	made.rotate((i) => positionIn(to, into.start + i), rotation);
 	await writeRange(store, to, into, made, slotsOf(to));
+}
+
+/** Heads that a segment's buffers hold, layers ascending. */
+export function partsIn({ layers, kvHeads, kinds }: KvShape, segment: number): readonly KvPart[] {
+	const heads = Array.from({ length: kvHeads }, (_, head) => head);
+	return kinds?.[segment]?.parts ?? Array.from({ length: layers }, (_, layer) => ({ layer, heads }));
 }
 
 function compressorOf(name: string): Compressor {
@@ -60,7 +63,7 @@ function compressorOf(name: string): Compressor {
 }
 
 /** Keys and values of some entries on the host, in some heads: float32 [layers, 2, heads, length, headDim]. */
-class Rows {
+export class Rows {
 	readonly data: Float32Array;
 	readonly length: number;
 	readonly #parts: readonly KvPart[];
@@ -124,7 +127,7 @@ class Rows {
 	}
 }
 
-interface Turning {
+export interface Turning {
 	readonly ropes: readonly RopeFrequencies[];
 	readonly pairing: Pairing;
 }
@@ -159,7 +162,7 @@ function* runsOf({ start, end }: Range, slots: number): Generator<{ slot: number
 	}
 }
 
-async function readRange(
+export async function readRange(
 	store: KvStore,
 	segment: number,
 	entries: Range,

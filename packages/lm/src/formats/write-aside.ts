@@ -25,7 +25,7 @@ export function writeAside(path: string, chunks: Iterable<Uint8Array>): void {
 /** The same, letting other work through between chunks. Rejects with the signal's reason when it is aborted. */
 export async function writeAsideStepwise(
 	path: string,
-	chunks: Iterable<Uint8Array>,
+	chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
 	signal?: AbortSignal,
 ): Promise<void> {
 	const aside = asideOf(path);
@@ -33,7 +33,7 @@ export async function writeAsideStepwise(
 		signal?.throwIfAborted();
 		const file = await open(aside, "wx");
 		try {
-			for (const chunk of chunks) {
+			for await (const chunk of chunks) {
 				await file.writeFile(chunk);
 				signal?.throwIfAborted();
 			}

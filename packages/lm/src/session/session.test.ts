@@ -46,7 +46,13 @@ async function withModel(options: TinyModelOptions, use: (model: Model) => Promi
 describe("the stream", () => {
 	test("S2: retained + evicted + pending = length, and bytes are the policy's", async () => {
 		const session = open();
-		expect(session.stats).toEqual({ length: 0, retained: 0, evicted: 0, bytes: model.cacheBytes(policy) });
+		expect(session.stats).toEqual({
+			length: 0,
+			attached: 0,
+			retained: 0,
+			evicted: 0,
+			bytes: model.cacheBytes(policy),
+		});
 		await session.append(prompt);
 		const { length } = ids(prompt);
 		expect(session.stats).toMatchObject({ length, retained: 32, evicted: length - 32 });

@@ -9,10 +9,13 @@ import { TokError } from "@tok/runtime";
 import { checkIds, type DecoderState, LEAST_TAIL } from "../decoder/decoder-state.ts";
 import type {
 	AppendOptions,
+	ArchiveFileOptions,
+	ArchiveReport,
 	FinishReason,
 	GeneratedToken,
 	GenerateOptions,
 	GenerationResult,
+	RecalledPassage,
 	Session,
 	SessionStats,
 } from "../model.ts";
@@ -21,6 +24,8 @@ import type { RandomState } from "../sampling/random.ts";
 import { createSampler, type Sampler } from "../sampling/sampler.ts";
 import { type Sampling, validateSampling } from "../sampling/sampling.ts";
 import { createStopMatcher } from "../sampling/stop-strings.ts";
+import { recalledPassages } from "./recalled-passages.ts";
+import { saveArchive } from "./save-archive.ts";
 import { writeSession } from "./session-file.ts";
 import type { SessionModel } from "./session-model.ts";
 import { Speculation } from "./speculation.ts";
@@ -67,6 +72,7 @@ export class DecoderSession implements Session {
 		const { cache, store } = this.#state;
 		return {
 			length: cache.length + this.#pending.length,
+			attached: cache.attached,
 			retained: cache.retained,
 			evicted: cache.evicted,
 			bytes: store.bytes,
@@ -108,6 +114,7 @@ export class DecoderSession implements Session {
 		try {
 			if (prompt !== undefined) await this.#append(prompt, { signal });
 			for (const id of [...this.#state.tail, ...this.#pending].slice(-LEAST_TAIL)) note(id);
+			this.#state.tally?.begin();
 			const { tokenizer } = this.#model;
 			const detokenizer = tokenizer.createDetokenizer({
 				skipSpecialTokens: true,
@@ -138,6 +145,7 @@ export class DecoderSession implements Session {
 			throw error;
 		} finally {
 			this.#random = sampler.snapshot().random;
+			this.#state.tally?.end();
 			try {
 				await this.#state.settle();
 				// A row of the last run's, which would keep the others.
@@ -146,6 +154,11 @@ export class DecoderSession implements Session {
 				release();
 			}
 		}
+	}
+
+	recalled(): readonly RecalledPassage[] {
+		this.#checkOpen();
+		return recalledPassages(this.#state, this.#model);
 	}
 
 	rewind(count: number): void {
@@ -185,7 +198,7 @@ export class DecoderSession implements Session {
 
 	async save(path: string): Promise<void> {
 		await this.#exclusively("save", async () => {
-			const { cache, store, tail } = this.#state;
+			const { cache, store, tail, attached } = this.#state;
 			const model = this.#model;
 			const header = {
 				model: model.fingerprint(),
@@ -194,12 +207,21 @@ export class DecoderSession implements Session {
 				cache: cache.snapshot(),
 				shape: store.shape,
 				tail,
+				attached,
 				pending: this.#pending,
 				random: this.#random ?? null,
 				logits: this.#logits?.length ?? 0,
 				cacheBytes: store.bytes,
 			};
 			await writeSession(path, header, this.#logits, store.read());
+		});
+	}
+
+	async saveArchive(path: string, options: ArchiveFileOptions = {}): Promise<ArchiveReport> {
+		return this.#exclusively("saveArchive", async () => {
+			const report = await saveArchive(path, this.#state, this.#model, options);
+			const { leftOut } = report;
+			return { ...report, leftOut: { ...leftOut, last: leftOut.last + this.#pending.length } };
 		});
 	}
 

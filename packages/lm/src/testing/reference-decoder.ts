@@ -49,7 +49,7 @@ interface Rope {
 }
 
 /** What a retained token left: per layer its key, un-rotated, and its value, [kvHeads · headDim] each. */
-interface Entry {
+export interface Entry {
 	readonly index: number;
 	readonly layers: { readonly key: Vector; readonly value: Vector }[];
 }
@@ -60,6 +60,15 @@ interface Held {
 	readonly merged: Entry[];
 	readonly archive: Entry[];
 	readonly window: Entry[];
+}
+
+/** Attention of token `token`, by one query head of layer `layer`, on the archived token `on`. */
+export type OnRecall = (token: number, layer: number, on: number, weight: number) => void;
+
+export interface ReferenceOptions {
+	readonly onRecall?: OnRecall;
+	/** What the archive holds before the first token. Defaults to nothing. */
+	readonly archive?: readonly Entry[];
 }
 
 export class ReferenceDecoder {
@@ -76,17 +85,45 @@ export class ReferenceDecoder {
 	}
 
 	/** The logits after each token of a stream, [length, vocabulary]. */
-	read(stream: readonly number[], policy: ReferencePolicy): Vector[] {
-		const held: Held = { sinks: [], merged: [], archive: [], window: [] };
+	read(
+		stream: readonly number[],
+		policy: ReferencePolicy,
+		{ onRecall, archive = [] }: ReferenceOptions = {},
+	): Vector[] {
+		return this.#play(stream, policy, { held: empty(archive), onRecall });
+	}
+
+	/** What reading a stream leaves to other streams: its archive, and the whole blocks of its window. */
+	archiveOf(stream: readonly number[], policy: ReferencePolicy): readonly Entry[] {
+		const held = empty([]);
+		this.#play(stream, policy, { held, onRecall: undefined });
+		const { window, archive } = held;
+		return [
+			...archive,
+			...window.slice(0, window.length - (window.length % (policy.memory?.blockSize ?? 1))),
+		];
+	}
+
+	#play(
+		stream: readonly number[],
+		policy: ReferencePolicy,
+		{ held, onRecall }: { readonly held: Held; readonly onRecall: OnRecall | undefined },
+	): Vector[] {
 		return stream.map((id, index) => {
 			const entry: Entry = { index, layers: [] };
-			const logits = this.#step(id, held, entry, policy);
+			const logits = this.#step(id, held, entry, policy, onRecall);
 			keep(held, entry, policy);
 			return logits;
 		});
 	}
 
-	#step(id: number, held: Held, entry: Entry, policy: ReferencePolicy): Vector {
+	#step(
+		id: number,
+		held: Held,
+		entry: Entry,
+		policy: ReferencePolicy,
+		onRecall: OnRecall | undefined,
+	): Vector {
 		const { hidden_size, num_hidden_layers, model_type } = this.#config;
 		const retained = [...held.sinks, ...held.merged, ...held.window];
 		// A merged entry has no place in the stream: it counts where it stands.
@@ -96,7 +133,7 @@ export class ReferenceDecoder {
 				: entry.index - each.index,
 		);
 		const at = policy.positions === "in-cache" ? retained.length : entry.index;
-		const view: View = { retained, distances, at, held, policy, entry };
+		const view: View = { retained, distances, at, held, policy, entry, onRecall };
 		const table = this.#tensor("model.embed_tokens.weight");
 		const scale = model_type === "gemma3_text" ? Math.sqrt(hidden_size) : 1;
 		let x = Float64Array.from(table.subarray(id * hidden_size, (id + 1) * hidden_size), (w) => w * scale);
@@ -121,7 +158,8 @@ export class ReferenceDecoder {
 		return product(head, this.#norm(this.#tensor("model.norm.weight"), x));
 	}
 
-	#attention(layer: number, x: Vector, { retained, distances, at: own, held, policy, entry }: View): Vector {
+	#attention(layer: number, x: Vector, view: View): Vector {
+		const { retained, distances, at: own, held, policy, entry, onRecall } = view;
 		const { num_attention_heads: heads, num_key_value_heads: kvHeads, query_pre_attn_scalar } = this.#config;
 		const dim = this.#headDim;
 		const [query, key, value] = this.#queryKeyValue(layer, x);
@@ -143,14 +181,18 @@ export class ReferenceDecoder {
 				const distance = distances[i] ?? 0;
 				return distance < window ? [{ ...of(each), distance }] : [];
 			});
+			const recalledFrom = seen.length;
+			const recalledOf: number[] = [];
 			// A layer with a window of its own remembers nothing beyond it.
 			if (policy.memory !== undefined && window === Number.POSITIVE_INFINITY) {
 				const archived = held.archive.map(of);
 				// Both at position 0, where yarn's factor still counts.
 				const asking = queries.map((each) => rotate(each, 0, rope));
 				const asked = archived.map(({ key }) => rotate(key, 0, rope));
-				for (const i of recalled(asking, asked, scale, policy.memory))
+				for (const i of recalled(asking, asked, scale, policy.memory)) {
 					seen.push({ ...(archived[i] as (typeof archived)[0]), distance: policy.rolling });
+					recalledOf.push((held.archive[i] as Entry).index);
+				}
 			}
 			queries.forEach((each, i) => {
 				const head = group * per + i;
@@ -159,6 +201,9 @@ export class ReferenceDecoder {
 				);
 				if (sinks !== undefined) scores.push(sinks[head] as number);
 				const weights = softmax(scores);
+				recalledOf.forEach((on, i) => {
+					onRecall?.(entry.index, layer, on, weights[recalledFrom + i] as number);
+				});
 				for (let d = 0; d < dim; d++)
 					output[head * dim + d] = seen.reduce(
 						(total, { value }, i) => total + (weights[i] as number) * (value[d] as number),
@@ -279,6 +324,10 @@ export class ReferenceDecoder {
 	}
 }
 
+function empty(archive: readonly Entry[]): Held {
+	return { sinks: [], merged: [], archive: [...archive], window: [] };
+}
+
 /** A token's view of the cache: `distances` of what is retained, its own position. */
 interface View {
 	readonly retained: readonly Entry[];
@@ -287,6 +336,7 @@ interface View {
 	readonly held: Held;
 	readonly policy: ReferencePolicy;
 	readonly entry: Entry;
+	readonly onRecall: OnRecall | undefined;
 }
 
 /** Takes an entry in, and lets the lists drop what is too much for them: whole groups, from list to list. */

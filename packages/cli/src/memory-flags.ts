@@ -1,0 +1,65 @@
+/** Archives that `tok read` has written, as something to begin with; and the policies that hold them. */
+import { memory, type Policy, parsePolicy, rolling, sink } from "@tok/kv-cache";
+import type { ArchiveInfo, Model } from "@tok/lm";
+import type { ArgsDef } from "citty";
+import { fail } from "./errors.ts";
+import type { Flags } from "./flags.ts";
+import type { Services } from "./io.ts";
+import { type RunSettings, rememberingPolicy } from "./shared-flags.ts";
+
+export const memoryFlag: ArgsDef = {
+	memory: {
+		type: "string",
+		valueHint: "file",
+		description: "Begin with what tok read has archived, within reach from the first token on",
+	},
+};
+
+/** A policy's window, and what an archive of one's own may take besides what is attached, in tokens. */
+const sinks = 4;
+const window = 1020;
+const ownTokens = 4096;
+const recalledBlocks = 8;
+const blockSize = 16;
+
+/** What --memory names, from its header: read before a model is loaded. */
+export async function readMemoryFlag(flags: Flags, services: Services): Promise<ArchiveInfo | undefined> {
+	const path = flags.text("memory");
+	if (path === undefined) return undefined;
+	if (flags.has("restore"))
+		fail("expected either --memory or --restore, got both. A saved session has its memory in it.");
+	return services.inspectArchive(path);
+}
+
+/** An archive fits one precision and one choice of heads: they are its own unless the flags say otherwise. */
+export function settingsFor(settings: RunSettings, archive: ArchiveInfo | undefined): RunSettings {
+	if (archive === undefined) return settings;
+	const { precision = archive.precision, memoryHeads = archive.heads } = settings;
+	return { ...settings, precision, memoryHeads };
+}
+
+/** Holds an archive and some thousand tokens more, before a window like that of the other defaults. */
+export function policyFor(archive: ArchiveInfo, { turns }: { readonly turns: boolean }): Policy {
+	return holding(archive.tokens + ownTokens, archive.blockSize, turns);
+}
+
+/** Archives all of a text of so many tokens. */
+export function policyForText(tokens: number, archive: ArchiveInfo | undefined): Policy {
+	return holding((archive?.tokens ?? 0) + tokens, archive?.blockSize ?? blockSize, false);
+}
+
+/** A conversation's when nobody says otherwise: with memory, where the model has heads that can recall. */
+export function chatPolicy({ info }: Model, archive: ArchiveInfo | undefined): Policy {
+	if (archive !== undefined) return policyFor(archive, { turns: true });
+	return parsePolicy(info.memoryHeads.length > 0 ? rememberingPolicy : "sink:4,rolling:2044:turns");
+}
+
+function holding(tokens: number, blockSize: number, turns: boolean): Policy {
+	const blocks = Math.max(1, Math.ceil(tokens / blockSize));
+	const recall = Math.min(recalledBlocks, blocks);
+	return [
+		sink(sinks),
+		memory({ capacity: blocks * blockSize, blockSize, recall }),
+		rolling(window, { turns }),
+	];
+}

@@ -1,0 +1,54 @@
+/** Where a policy keeps an archive, and which tokens of the stream its entries are. Integers only. */
+import type { Policy } from "@tok/kv-cache";
+
+export interface ArchiveLayout {
+	/** Index of the segment in the policy. */
+	readonly segment: number;
+	/** Entries of a block. */
+	readonly blockSize: number;
+	/** Most entries that it keeps. */
+	readonly capacity: number;
+	/** Stream index of the first token that no sink takes, which is the first to arrive in the end. */
+	readonly origin: number;
+	/** Tokens that an entry stands for: 1, or more where it is sent entries that were merged. */
+	readonly tokensPerEntry: number;
+	/** It takes what the window drops, as it is, so that it can leave a session, and come from elsewhere. */
+	readonly portable: boolean;
+}
+
+/** Undefined for a policy without a segment that is recalled. */
+export function archiveLayout(policy: Policy): ArchiveLayout | undefined {
+	const segment = policy.findIndex(({ recall }) => recall !== undefined);
+	const { takes, slots: capacity } = policy[segment] ?? {};
+	if (capacity === undefined || typeof takes !== "object") return undefined;
+	const origin = policy.reduce((sum, { takes, slots }) => sum + (takes === "tokens" ? slots : 0), 0);
+	const tokensPerEntry = weights(policy)[segment] as number;
+	const portable = segment === policy.length - 2;
+	return { segment, blockSize: takes.entries, capacity, origin, tokensPerEntry, portable };
+}
+
+/** Tokens of the stream, counted from its end, among which all are that an archive and what comes after it hold. */
+export function tokensInReach(policy: Policy): number {
+	const tokens = weights(policy);
+	const first = policy.findIndex(({ recall }) => recall !== undefined);
+	let sum = 0;
+	for (let k = Math.max(0, first); k < policy.length; k++) {
+		const takes = policy[k - 1]?.takes;
+		// A segment keeps an incomplete group until it is whole.
+		const waiting = typeof takes === "object" ? takes.group - 1 : 0;
+		sum += ((policy[k]?.slots ?? 0) + waiting) * (tokens[k] as number);
+	}
+	return sum;
+}
+
+/** Per segment, the tokens that one of its entries stands for. */
+function weights(policy: Policy): number[] {
+	let tokens = 1;
+	return [...policy]
+		.reverse()
+		.map(({ takes }) => {
+			if (typeof takes === "object") tokens *= takes.group / takes.entries;
+			return takes === "tokens" ? 1 : tokens;
+		})
+		.reverse();
+}

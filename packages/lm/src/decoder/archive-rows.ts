@@ -1,0 +1,76 @@
+/**
+ * The entries of an archive block by block, as they leave a session: those that lie in it, then the whole blocks of the
+ * window after it, their keys rotated back. An archived key has no position, so the blocks mean the same elsewhere.
+ */
+import type { CacheSnapshot, KvCache, Range } from "@tok/kv-cache";
+import type { KvStore } from "@tok/runtime";
+import type { ArchiveLayout } from "./archive-layout.ts";
+import type { DecoderConfig } from "./decoder-config.ts";
+import { partsIn, Rows, readRange, type Turning } from "./transfers.ts";
+
+type Segment = CacheSnapshot["segments"][number];
+
+export interface ArchiveExtent {
+	/** What leaves, in the archive's numbers, which go on in the window: the newest whole blocks that it would keep. */
+	readonly entries: Range;
+	/** Entries below this one lie in the archive, the others in the window. */
+	readonly archived: number;
+	/** What makes a number of the archive's one of the window's. */
+	readonly windowOffset: number;
+	/** Entries of sinks, which are never archived. */
+	readonly sinks: number;
+	/** Entries of the window after its last whole block. */
+	readonly rest: number;
+	/** Slots in which entry e lies at e mod slots. */
+	readonly slots: { readonly archive: number; readonly window: number };
+}
+
+/** Only for an archive that takes what the window drops. */
+export function archiveExtent(
+	cache: KvCache,
+	{ segment, blockSize, capacity }: ArchiveLayout,
+): ArchiveExtent {
+	const { segments } = cache.snapshot();
+	const archive = segments[segment] as Segment;
+	const window = segments.at(-1) as Segment;
+	const waiting = window.end - window.start;
+	const rest = waiting % blockSize;
+	const end = archive.end + waiting - rest;
+	return {
+		entries: { start: Math.max(archive.start, end - capacity), end },
+		archived: archive.end,
+		windowOffset: window.start - archive.end,
+		sinks: cache.policy.reduce(
+			(sum, { takes }, k) => sum + (takes === "tokens" ? (segments[k] as Range).end : 0),
+			0,
+		),
+		rest,
+		slots: { archive: archive.slots, window: window.slots },
+	};
+}
+
+export interface ArchiveRowsOptions extends Turning {
+	readonly config: DecoderConfig;
+	readonly store: KvStore;
+	readonly layout: ArchiveLayout;
+}
+
+/** Each block as float32 [layers, 2, heads, blockSize, headDim], in the archive's layers and heads, the oldest first. */
+export async function* archiveRows(
+	{ entries, archived, windowOffset, slots }: ArchiveExtent,
+	{ config, store, layout, ropes, pairing }: ArchiveRowsOptions,
+): AsyncGenerator<Float32Array> {
+	const { segment, blockSize, origin } = layout;
+	const window = store.shape.slots.length - 1;
+	for (let entry = entries.start; entry < entries.end; entry += blockSize) {
+		if (entry < archived) {
+			yield readRange(store, segment, { start: entry, end: entry + blockSize }, slots.archive);
+			continue;
+		}
+		const start = entry + windowOffset;
+		const read = await readRange(store, window, { start, end: start + blockSize }, slots.window);
+		const rows = new Rows(config, partsIn(store.shape, window), read).only(partsIn(store.shape, segment));
+		rows.rotate((i) => -(origin + start + i), { ropes, pairing });
+		yield rows.data;
+	}
+}

@@ -1,0 +1,114 @@
+/**
+ * Adds up what a stream's tokens recall: per block of the archive and head, the attention that fell on it. One row per
+ * block of the buffers, so what it holds is bounded by the policy, whatever the stream's length; a block that is
+ * overwritten takes its count with it.
+ */
+import type { SegmentView } from "@tok/kv-cache";
+import type { ArchiveLayout } from "./archive-layout.ts";
+
+/** What one session's row of a run recalled. */
+export interface Recalled {
+	/** [heads that remember, choices, blocks]: blocks of the buffers. */
+	readonly blocks: BigInt64Array;
+	/** Of the same shape: attention on each of them, summed over the query heads of a group. */
+	readonly mass: Float32Array;
+}
+
+/** A block of the archive and what of the tokens' attention fell on it. */
+export interface DrawnBlock {
+	/** Its entries are [block · blockSize, (block + 1) · blockSize). */
+	readonly block: number;
+	/** [heads that remember] Mean share of the attention of a query head of theirs, 0 to 1. */
+	readonly shares: Float64Array;
+}
+
+export interface TallyOptions {
+	readonly archive: ArchiveLayout;
+	/** Key/value heads that remember, in all layers. */
+	readonly heads: number;
+	/** Query heads of each. */
+	readonly group: number;
+}
+
+export class RecallTally {
+	readonly #options: TallyOptions;
+	/** [blocks of the buffers] The block that lies there, or NaN when none was recalled. */
+	#owners: Float64Array<ArrayBuffer> = new Float64Array(0);
+	/** [blocks of the buffers, heads] */
+	#mass: Float64Array<ArrayBuffer> = new Float64Array(0);
+	#tokens = 0;
+	#counting = false;
+
+	constructor(options: TallyOptions) {
+		this.#options = options;
+	}
+
+	/** Forgets everything, and counts from here on. */
+	begin(): void {
+		this.#owners.fill(Number.NaN);
+		this.#mass.fill(0);
+		this.#tokens = 0;
+		this.#counting = true;
+	}
+
+	/** Counts no more. */
+	end(): void {
+		this.#counting = false;
+	}
+
+	/** Takes note of one token, which made choice `row` of a run, for itself alone. */
+	add({ blocks, mass }: Recalled, view: SegmentView, row: number): void {
+		if (!this.#counting) return;
+		const { heads, archive } = this.#options;
+		const inBuffers = view.slots / archive.blockSize;
+		const from = (view.visibleFrom[row] as number) / archive.blockSize;
+		const end = (view.visibleTo[row] as number) / archive.blockSize;
+		this.#grow(inBuffers);
+		this.#tokens++;
+		const choices = view.visibleFrom.length;
+		const taken = blocks.length / (heads * choices);
+		for (let head = 0; head < heads; head++) {
+			for (let i = 0, at = (head * choices + row) * taken; i < taken; i++, at++) {
+				const place = Number(blocks[at]);
+				// The one block from `from` on that lies there.
+				const block = from + ((((place - from) % inBuffers) + inBuffers) % inBuffers);
+				// A choice among fewer blocks than it takes names some that it does not see.
+				if (block < end) this.#count(place, block, head, mass[at] as number);
+			}
+		}
+	}
+
+	/** The blocks from `from` on that were recalled, in no order. */
+	drawn(from: number): DrawnBlock[] {
+		const { heads, group } = this.#options;
+		const queries = group * Math.max(1, this.#tokens);
+		const drawn: DrawnBlock[] = [];
+		this.#owners.forEach((block, place) => {
+			if (!(block >= from)) return;
+			const shares = this.#mass.slice(place * heads, (place + 1) * heads).map((mass) => mass / queries);
+			drawn.push({ block, shares });
+		});
+		return drawn;
+	}
+
+	#count(place: number, block: number, head: number, mass: number): void {
+		const { heads } = this.#options;
+		if (this.#owners[place] !== block) {
+			this.#owners[place] = block;
+			this.#mass.fill(0, place * heads, (place + 1) * heads);
+		}
+		const at = place * heads + head;
+		this.#mass[at] = (this.#mass[at] as number) + mass;
+	}
+
+	/** Buffers grow while each block still lies in its first place, so rows stay what they are. */
+	#grow(places: number): void {
+		if (places <= this.#owners.length) return;
+		const owners = new Float64Array(places).fill(Number.NaN);
+		const mass = new Float64Array(places * this.#options.heads);
+		owners.set(this.#owners);
+		mass.set(this.#mass);
+		this.#owners = owners;
+		this.#mass = mass;
+	}
+}

@@ -1,0 +1,41 @@
+/** What a run of the decoder's graph gives besides fresh keys and values, and one session's part of a batch's. */
+import type { Tensor } from "@tok/runtime";
+import { LOGITS, RECALLED_BLOCKS, RECALLED_MASS } from "./decoder-inputs.ts";
+import type { Recalled } from "./recall-tally.ts";
+
+export interface StepResult {
+	readonly logits: Float32Array; // [logitRows, vocabulary]
+	/** Of all rows of the batch, one after the other; undefined without an archive. */
+	readonly recalled: Recalled | undefined;
+}
+
+export function stepResult(outputs: Readonly<Record<string, Tensor>>): StepResult {
+	const blocks = outputs[RECALLED_BLOCKS]?.data as BigInt64Array | undefined;
+	const mass = outputs[RECALLED_MASS]?.data as Float32Array | undefined;
+	const logits = outputs[LOGITS]?.data as Float32Array;
+	return { logits, recalled: blocks && mass && { blocks, mass } };
+}
+
+/**
+ * The part of row `row` of a batch.
+ *
+ * @param logitRow Its place among those whose logits were wanted; below 0 when they were not.
+ */
+export function rowOf(
+	{ logits, recalled }: StepResult,
+	of: { readonly rows: number; readonly logitRows: number },
+	row: number,
+	logitRow: number,
+): StepResult {
+	const part = <T extends Float32Array | BigInt64Array>(data: T, rows: number, index: number): T => {
+		const width = data.length / Math.max(1, rows);
+		return data.subarray(index * width, (index + 1) * width) as T;
+	};
+	return {
+		logits: logitRow < 0 ? new Float32Array(0) : part(logits, of.logitRows, logitRow),
+		recalled: recalled && {
+			blocks: part(recalled.blocks, of.rows, row),
+			mass: part(recalled.mass, of.rows, row),
+		},
+	};
+}

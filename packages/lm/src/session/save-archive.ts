@@ -1,0 +1,49 @@
+/** Writes a session's archive to a file of its own: the implementation of `Session.saveArchive`, but for what is pending. */
+import { formatPolicy } from "@tok/kv-cache";
+import { TokError } from "@tok/runtime";
+import type { DecoderState } from "../decoder/decoder-state.ts";
+import { partsIn } from "../decoder/transfers.ts";
+import type { ArchiveFileOptions, ArchiveReport } from "../model.ts";
+import { writeArchive } from "./archive-file.ts";
+import type { SessionModel } from "./session-model.ts";
+
+export async function saveArchive(
+	path: string,
+	state: DecoderState,
+	model: SessionModel,
+	options: ArchiveFileOptions,
+): Promise<ArchiveReport> {
+	const { archive, store, cache } = state;
+	const extent = state.archiveExtent();
+	if (archive === undefined || extent === undefined)
+		throw new TokError(
+			"lm",
+			"saveArchive: expected a policy whose memory takes what the window drops, got " +
+				`${formatPolicy(cache.policy)}. Write one such as sink:4,memory:4096/8x16,rolling:1020.`,
+		);
+	const { entries, sinks, rest } = extent;
+	const tokens = entries.end - entries.start;
+	if (tokens === 0)
+		throw new TokError(
+			"lm",
+			`saveArchive: expected at least a block of ${archive.blockSize} tokens besides ${archive.origin} sinks, got ` +
+				`${cache.length} tokens that were read. Read more first.`,
+		);
+	const { config, precision } = model.engine;
+	const header = {
+		model: model.fingerprint(),
+		precision,
+		tokens,
+		blockSize: archive.blockSize,
+		heads: partsIn(store.shape, archive.segment),
+		headDim: config.headDim,
+	};
+	const bytes = await writeArchive(
+		path,
+		header,
+		state.archivedIds(entries),
+		state.archiveRows(extent),
+		options,
+	);
+	return { tokens, bytes, leftOut: { sinks, dropped: entries.start, last: rest } };
+}
