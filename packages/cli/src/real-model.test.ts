@@ -36,6 +36,30 @@ describe.skipIf(process.env.TOK_MODELS === undefined)("needs smollm2-135m below 
 		expect(ids).toEqual(reference?.ids.slice(0, 16));
 	});
 
+	test("a text that was read once is recalled later, in another run", async () => {
+		const archive = join(folder, "book.tokmem");
+		const book = join(folder, "book.txt");
+		const filler = "The rain fell on the quay, and nobody was about but the gulls. ".repeat(12);
+		writeFileSync(book, `${filler}\nThe harbour master's secret number is 7419.\n${filler}`);
+		const read = await tok(["read", book, "--save", archive, "--json"], real);
+		expect(read.stderr).toBe("");
+		expect(JSON.parse(read.stdout)).toMatchObject({
+			file: archive,
+			tokens: expect.any(Number),
+			leftOut: { sinks: 4, dropped: 0, last: expect.any(Number) },
+		});
+		const prompt = ["--prompt", "The harbour master's secret number is", "--temperature", "0"];
+		const asked = await tok(
+			["generate", "--memory", archive, ...prompt, "--max-tokens", "6", "--json"],
+			real,
+		);
+		expect(asked.stderr).toBe("");
+		const { text, recalled } = JSON.parse(asked.stdout);
+		expect(text).toContain("7419");
+		const fact = { source: "archive", text: expect.stringContaining("7419") };
+		expect(recalled).toContainEqual(expect.objectContaining(fact));
+	});
+
 	test("perplexity of a policy, token by token", async () => {
 		const count = 320;
 		const out = join(folder, "nll.f32");

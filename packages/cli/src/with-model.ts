@@ -60,7 +60,7 @@ export async function openSession(
 			...options,
 			signal: io.signal,
 			onProgress: (tokens, total) =>
-				progress.message(`Opening ${path}: ${formatCount(tokens)} of ${formatCount(total)} tokens`),
+				progress.tick(`Opening ${path}: ${formatCount(tokens)} of ${formatCount(total)} tokens`),
 		})
 		.finally(() => progress.clear());
 }

@@ -1,6 +1,6 @@
 /** `tok read`: reads a text once and keeps what it leaves as an archive, to be asked about as often as one likes. */
 import { formatPolicy } from "@tok/kv-cache";
-import type { ArchiveReport, Model, Session } from "@tok/lm";
+import type { ArchiveReport, Session } from "@tok/lm";
 import type { Command, Context } from "../command.ts";
 import { fail } from "../errors.ts";
 import { write, writeJson } from "../io.ts";
@@ -76,7 +76,7 @@ export const read: Command = {
 				const begun = performance.now();
 				await readThrough(context, session, ids, chunksAtATime * (settings.chunk ?? 128));
 				const tokensPerSecond = rate(ids.length, performance.now() - begun);
-				const report = await saveUnder(context, model, session, save);
+				const report = await saveUnder(context, session, save);
 				if (flags.has("json"))
 					return await writeJson(io.stdout, {
 						model: model.info.name,
@@ -111,7 +111,7 @@ async function readThrough(
 				onProgress(done) {
 					const speed = rate(from + done, performance.now() - begun);
 					const left = speed === null ? "" : ` · ${formatDuration((ids.length - from - done) / speed)} left`;
-					progress.message(
+					progress.tick(
 						`Reading ${formatCount(from + done)} of ${formatCount(ids.length)} tokens · ` +
 							`${formatRate(speed)} tok/s · cache ${formatBytes(session.stats.bytes)}${left}`,
 					);
@@ -123,20 +123,13 @@ async function readThrough(
 	}
 }
 
-async function saveUnder(
-	{ io }: Context,
-	model: Model,
-	session: Session,
-	path: string,
-): Promise<ArchiveReport> {
+async function saveUnder({ io }: Context, session: Session, path: string): Promise<ArchiveReport> {
 	const progress = new ProgressLine(io.stderr, io.env);
 	return session
 		.saveArchive(path, {
 			signal: io.signal,
 			onProgress: (tokens, total) =>
-				progress.message(
-					`Saving ${formatCount(tokens)} of ${formatCount(total)} tokens of ${model.info.name} …`,
-				),
+				progress.tick(`Saving ${formatCount(tokens)} of ${formatCount(total)} tokens to ${path} …`),
 		})
 		.finally(() => progress.clear());
 }

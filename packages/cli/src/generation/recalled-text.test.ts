@@ -45,5 +45,5 @@ test("many and long passages: the first ones, each cut", () => {
 	expect(recalledJson(many)).toHaveLength(16);
 	const archived = { ...passage(0, 0.2, "a word"), source: "archive" as const };
 	expect(recalledText([archived], 76)).toContain("tokens 0–15 of the archive, most in layers 20");
-	expect(recalledText([], 76)).toBe("The last answer drew on nothing that had left the window.");
+	expect(recalledText([], 76)).toContain("nothing was recalled of what had left the window.");
 });

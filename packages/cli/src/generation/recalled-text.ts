@@ -26,7 +26,8 @@ export function recalledJson(passages: readonly RecalledPassage[]): object[] {
  *             The harbour master's secret number is 7419.
  */
 export function recalledText(passages: readonly RecalledPassage[], columns: number): string {
-	if (passages.length === 0) return "The last answer drew on nothing that had left the window.";
+	if (passages.length === 0)
+		return "After the last answer's first token nothing was recalled of what had left the window.";
 	const whole = passages.reduce((sum, { mass }) => sum + mass, 0);
 	const head =
 		`${percent(whole)} of the last answer's attention went to ${formatCount(passages.length)} ` +

@@ -47,6 +47,14 @@ export class ProgressLine {
 		if (this.#live) this.#draw(text);
 	}
 
+	/** One of many messages of a kind: drawn a few times a second. */
+	tick(text: string): void {
+		const now = performance.now();
+		if (!this.#live || now - this.#drawnAt < interval) return;
+		this.#drawnAt = now;
+		this.#draw(text);
+	}
+
 	clear(): void {
 		if (this.#live) this.#output.write("\r\x1b[K");
 	}

@@ -246,6 +246,10 @@ describe("S37: an archive on its own", () => {
 		await session.saveArchive(join(own, "a"));
 		expect(readdirSync(own)).toEqual(["a", "taken"]);
 		expect(await ask(session)).toHaveLength(24);
+		const generation = session.generate(greedy);
+		await generation.next();
+		expect(await rejection(session.saveArchive(join(own, "b")))).toContain("the session is busy");
+		await generation.return({ finishReason: "abort", tokens: 1 });
 		session.dispose();
 		expect(await rejection(session.saveArchive(join(own, "b")))).toContain("the session was disposed");
 	});
