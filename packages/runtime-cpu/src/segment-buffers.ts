@@ -24,7 +24,7 @@ export interface FreshRows {
 }
 
 /** The heads of the layers that have a segment. */
-export function partsOf({ layers, kvHeads }: Geometry, kind: KvKind | undefined): readonly KvPart[] {
+function partsOf({ layers, kvHeads }: Geometry, kind: KvKind | undefined): readonly KvPart[] {
 	const heads = Array.from({ length: kvHeads }, (_, head) => head);
 	return kind?.parts ?? Array.from({ length: layers }, (_, layer) => ({ layer, heads }));
 }
