@@ -48,8 +48,8 @@ export const read: Command = {
 		["tok read book.txt --save book.tokmem", "Read the book once …"],
 		["tok chat --memory book.tokmem", "… and ask about it for ever; /recall shows the passages."],
 		[
-			"tok read book.txt --save book.tokmem --memory-heads 10,14.1,17,20",
-			"Archive only the layers that matter: a fifth of the memory and of the file.",
+			"tok read book.txt --save book.tokmem --memory-heads 10,14,17,20",
+			"Archive four layers alone: of 30 that is an eighth of the memory and of the file, and less is found.",
 		],
 		["tok read second.txt --memory book.tokmem --save both.tokmem", "A second book on top of the first."],
 	],

@@ -155,7 +155,7 @@ export function checkArchive(
 	};
 	same("model", expected.model, model, "Load the model that read it.");
 	same("precision", expected.precision, precision, `Load the model as ${precision}.`);
-	same("memory heads", textOf(expected.heads), textOf(heads), "Load the model with these memoryHeads.");
+	same("memory heads", textOf(expected.heads), textOf(heads), "Load the model with those of the archive.");
 	same("head size", expected.headDim, headDim, "It is not of this program's making.");
 	const size = `Give the policy a memory of blocks of ${blockSize}.`;
 	same("block size", expected.blockSize, blockSize, size);
