@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { parsePolicy } from "@tok/kv-cache";
 import { measureEndurance } from "./endurance/endurance.ts";
 import { formatEndurance } from "./endurance/endurance-table.ts";
+import { formatMemory, measureMemory } from "./memory/memory.ts";
 import { formatSpeculation, measureSpeculation } from "./speculation/speculation.ts";
 import { measureSpeed } from "./speed/speed.ts";
 import { formatSpeed } from "./speed/speed-table.ts";
@@ -18,6 +19,7 @@ const usage = `bench [speed]      tok against node-llama-cpp: prefill, decode, m
 bench steps        tok alone: how even steps are, the policy's share of them, and reading the window again instead
 bench endurance    tok alone: milliseconds per token and memory at the start and at the end of a long run
 bench speculation  tok alone: milliseconds per token with and without guesses, and how many of them are right
+bench memory       tok alone: milliseconds per token with and without an archive, and what a token in it takes
 
   --model NAME     Default: ${MODEL}
   --threads N      Threads of each side. Default: 2, or the only core
@@ -38,11 +40,16 @@ endurance:
 speculation:
   --rounds N       Default: 5
   --steps N        Tokens of a round. Default: 400
-  --guesses N      Most at a time. Default: 8`;
+  --guesses N      Most at a time. Default: 8
+memory:
+  --rounds N       Default: 9
+  --steps N        Tokens of a round. Default: 32
+  --archived LIST  Tokens in the archive. Default: 1024,16384
+  --heads LIST     Heads that remember: 14.0,17.1. Default: all`;
 
 reportFailures();
 const { command, text, integer, pattern, has } = readArguments(
-	["speed", "steps", "endurance", "speculation"],
+	["speed", "steps", "endurance", "speculation", "memory"],
 	usage,
 );
 const quick = has("quick");
@@ -99,6 +106,21 @@ const commands: Record<typeof command, () => Promise<Outcome>> = {
 			guesses: integer("guesses") ?? 8,
 		});
 		return { report, table: formatSpeculation(report) };
+	},
+	async memory() {
+		const report = await measureMemory({
+			...common,
+			rounds: integer("rounds") ?? (quick ? 2 : 9),
+			steps: integer("steps") ?? (quick ? 8 : 32),
+			archived: (text("archived") ?? (quick ? "1024" : "1024,16384")).split(",").map(Number),
+			heads: text("heads")
+				?.split(",")
+				.map((name) => {
+					const [layer, head] = name.split(".").map(Number);
+					return { layer: layer as number, ...(head !== undefined && { heads: [head] }) };
+				}),
+		});
+		return { report, table: formatMemory(report) };
 	},
 };
 
