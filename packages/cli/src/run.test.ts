@@ -149,7 +149,7 @@ describe("bad input: exit code 1, one clear message, no model loaded", () => {
 		[
 			"layers by name",
 			["chat", "--memory-heads", "middle"],
-			"--memory-heads: expected all, or layers and heads such as 6,14.0,14.1",
+			"--memory-heads: expected all, layers and heads such as 6,14.0,14.1",
 		],
 		["two beginnings", ["chat", "--memory", "x", "--restore", "run.test.ts"], "either --memory or --restore"],
 		["no text", ["tokenize"], "expected either --text or --text-file, got neither"],

@@ -1,4 +1,5 @@
 /** Flags that several commands share: their definitions for help, and their values checked. */
+import { readFileSync } from "node:fs";
 import { formatPolicy, type Policy, type Positions, parsePolicy } from "@tok/kv-cache";
 import type { MemoryHeads, Precision } from "@tok/lm";
 import type { ArgsDef } from "citty";
@@ -18,9 +19,9 @@ export const modelFlag: ArgsDef = {
 export const memoryHeadsFlag: ArgsDef = {
 	"memory-heads": {
 		type: "string",
-		valueHint: "all|6,14.0,14.1",
+		valueHint: "all|6,14.0,14.1|file.json",
 		description:
-			"Layers, or key/value heads of layers, that archive and recall under a policy with memory; fewer cost less. Default: all",
+			"Layers, or key/value heads of layers, that archive and recall under a policy with memory, or a file of tok eval heads; fewer cost less. Default: all",
 	},
 };
 
@@ -97,14 +98,34 @@ export function readRunFlags(flags: Flags): RunSettings {
 export function readMemoryHeads(flags: Flags): readonly MemoryHeads[] | undefined {
 	const text = flags.text("memory-heads");
 	if (text === undefined || text === "all") return undefined;
-	return text.split(",").map((item) => {
+	const items = text.endsWith(".json") ? headsOfFile(text) : text.split(",");
+	return items.map((item) => {
 		const [, layer, head] = /^(\d+)(?:\.(\d+))?$/.exec(item) ?? [];
 		if (layer === undefined)
 			fail(
-				`--memory-heads: expected all, or layers and heads such as 6,14.0,14.1, counted from 0, got "${text}".`,
+				`--memory-heads: expected all, layers and heads such as 6,14.0,14.1, counted from 0, or a .json file of ` +
+					`tok eval heads, got "${item}".`,
 			);
 		return { layer: Number(layer), ...(head !== undefined && { heads: [Number(head)] }) };
 	});
+}
+
+/** The choice that `tok eval heads --out` has written. */
+function headsOfFile(path: string): readonly string[] {
+	let report: { readonly heads?: unknown } | null;
+	try {
+		report = JSON.parse(readFileSync(path, "utf8"));
+	} catch (error) {
+		fail(
+			`--memory-heads: expected a file that tok eval heads has written, got ${path}: ${(error as Error).message}.`,
+		);
+	}
+	const heads = report?.heads;
+	if (!Array.isArray(heads) || heads.length === 0 || !heads.every((head) => typeof head === "string"))
+		fail(
+			`--memory-heads: expected a list of heads in ${path}, got ${JSON.stringify(heads)}. Write it with tok eval heads.`,
+		);
+	return heads;
 }
 
 /** Reads --policy; its text is checked before any model is loaded. */

@@ -8,6 +8,7 @@ test("the exported names", () => {
 		  "blockInterval",
 		  "comparePerplexity",
 		  "needle",
+		  "rankMemoryHeads",
 		  "streamEval",
 		  "wilsonInterval",
 		]

@@ -14,6 +14,12 @@ export type {
 	RunOptions,
 	Score,
 } from "./evaluation.ts";
+export {
+	type HeadRanking,
+	type MemoryHeadsOptions,
+	type RankedHead,
+	rankMemoryHeads,
+} from "./memory-heads.ts";
 export { type NeedleOptions, type NeedleResult, needle } from "./needle.ts";
 export { wilsonInterval } from "./score.ts";
 export { type StreamEvalOptions, type StreamEvalResult, streamEval } from "./stream-eval.ts";

@@ -33,6 +33,8 @@ export interface NeedleSample {
 	/** Index in the filler where the gap begins. */
 	readonly gapStart: number;
 	readonly question: Cut;
+	/** Stream indices of the sentence that is asked about. */
+	readonly fact: { readonly start: number; readonly end: number };
 	/** Tokens from the code that is asked about to the answer, without the gap's. */
 	readonly distance: number;
 }
@@ -66,6 +68,7 @@ export function planNeedles(tokenizer: Tokenizer, settings: Settings): NeedlePla
 		const opening = [...start];
 		let question: Cut = { before: [], after: [] };
 		let codeAt = 0;
+		let at = { start: 0, end: 0 };
 		for (let fact = 0; fact < facts; fact++) {
 			const name = facts === 1 ? undefined : names[order[fact] as number];
 			const code = random.code(used);
@@ -74,6 +77,7 @@ export function planNeedles(tokenizer: Tokenizer, settings: Settings): NeedlePla
 			const planted = encodeCut(tokenizer, wording.planted, code + plantedEnd);
 			if (fact === asked) {
 				codeAt = opening.length + planted.before.length;
+				at = { start: opening.length, end: codeAt + planted.after.length };
 				question = encodeCut(tokenizer, wording.question, code);
 			}
 			opening.push(...planted.before, ...planted.after);
@@ -82,6 +86,7 @@ export function planNeedles(tokenizer: Tokenizer, settings: Settings): NeedlePla
 			opening,
 			gapStart: offset + facts * LEAD,
 			question,
+			fact: at,
 			distance: opening.length - codeAt + question.before.length,
 		};
 	});

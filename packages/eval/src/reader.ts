@@ -23,10 +23,10 @@ export class Reader<Result extends Recall> {
 		return this.#results;
 	}
 
-	/** Adds an answer to one of the results. */
-	add(index: number, answer: Answer): void {
+	/** Adds an answer to one of the results, and what else has changed of it. */
+	add(index: number, answer: Answer, rest: Partial<Result> = {}): void {
 		this.#results = this.#results.map((result, place) =>
-			place === index ? { ...result, ...scoreAnswers([...result.answers, answer]) } : result,
+			place === index ? { ...result, ...scoreAnswers([...result.answers, answer]), ...rest } : result,
 		);
 		this.#report(0);
 	}

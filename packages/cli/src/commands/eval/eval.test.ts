@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Model } from "@tok/lm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fillerText } from "../../../../eval/src/testing/filler.ts";
 import { recallingModel } from "../../../../eval/src/testing/recalling-model.ts";
@@ -232,7 +233,7 @@ test.each<[string, string[], string]>([
 	[
 		"an unknown evaluation",
 		["nedle"],
-		'expected a command (needle, streameval, perplexity, compare), got "nedle". See tok eval --help.',
+		'expected a command (needle, streameval, perplexity, compare, heads), got "nedle". See tok eval --help.',
 	],
 	["no distance", ["streameval", "--distances", "0"], "--distances: expected integers from 1 to 102400"],
 	["no queries", ["streameval", "--queries", "0"], "--queries: expected an integer from 1"],
@@ -328,5 +329,79 @@ describe("help", () => {
 		expect(stdout).toContain("EXAMPLES");
 		expect(stdout).toContain(`tok eval ${name} `);
 		expect((await tok(["help", "eval", name])).stdout).toBe(stdout);
+	});
+});
+
+describe("heads", () => {
+	const argv = (...more: string[]) => ["heads", "--text-file", file("book.txt"), "--samples", "3", ...more];
+
+	/** Copies, and says that three heads recalled all of its stream. */
+	function remembering(): Model {
+		const model = recallingModel(() => Number.POSITIVE_INFINITY);
+		const create = model.createSession.bind(model);
+		const heads = [
+			{ layer: 2, head: 1, mass: 0.5 },
+			{ layer: 0, head: 0, mass: 0.25 },
+			{ layer: 1, head: 0, mass: 0.125 },
+		];
+		return Object.assign(model, {
+			createSession(...args: Parameters<typeof create>) {
+				const session = create(...args);
+				const { ids = [] } = model.streams.at(-1) ?? {};
+				const passage = { source: "stream" as const, start: 0, text: "", mass: 0.3, layers: [], heads };
+				return Object.assign(session, { recalled: () => [{ ...passage, ids: [...ids] }] });
+			},
+		});
+	}
+
+	test("ranks them, tries the best, and writes the fewest that suffice for --memory-heads", async () => {
+		const out = file("heads.json");
+		const { code, stdout, stderr } = await evaluate(argv("--counts", "2,1,9", "--out", out, "--json"), {
+			lend: remembering(),
+		});
+		expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+		const report = JSON.parse(stdout);
+		expect(report).toMatchObject({ gap: 900, seed: 1, complete: true, heads: ["2.1"] });
+		expect(
+			report.choices.map(({ heads, exact }: { heads: number; exact: number }) => [heads, exact]),
+		).toEqual([
+			[1, 3],
+			[2, 3],
+			[3, 3],
+		]);
+		expect(report.ranking[0]).toEqual({ layer: 2, head: 1, mass: 0.5 });
+		expect(JSON.parse(readFileSync(out, "utf8"))).toEqual(report);
+		const read = await evaluate(["needle", "--text-file", file("book.txt"), "--memory-heads", out], {});
+		expect(read.code).toBe(0);
+	});
+
+	test("as a table, within 80 columns", async () => {
+		const { stdout } = await evaluate(argv("--counts", "1"), { lend: remembering() });
+		expect(stdout).toContain("Within one answer of all: 1 head:\n2.1\n");
+		expect(Math.max(...stdout.split("\n").map((line) => line.length))).toBeLessThanOrEqual(80);
+	});
+
+	test.each([
+		[["--memory-heads", "1"], "--memory-heads: expected none, as all heads are ranked"],
+		[["--policy", "sink:4,rolling:252"], "[tok/eval] policy: expected one with memory"],
+		[["--counts", "0"], "--counts: expected integers ≥ 1"],
+		[["--out", "/nowhere/at/all.json"], "--out: cannot write to /nowhere/at"],
+	])("%j is an error", async (more, message) => {
+		const { code, stderr } = await evaluate(argv(...more), { lend: remembering() });
+		expect(code).toBe(1);
+		expect(stderr).toContain(message);
+	});
+
+	test("that nothing was recalled is an error, and so are files that are none", async () => {
+		expect((await evaluate(argv())).stderr).toContain("expected the codes to lie outside the window");
+		writeFileSync(file("none.json"), "{}");
+		const needle = ["needle", "--text-file", file("book.txt"), "--memory-heads"];
+		for (const [name, message] of [
+			["none.json", "expected a list of heads"],
+			["missing.json", "expected a file that tok eval heads has written"],
+		] as const)
+			expect((await evaluate([...needle, file(name)])).stderr).toContain(message);
+		writeFileSync(file("bad.json"), '{ "heads": ["2.x"] }');
+		expect((await evaluate([...needle, file("bad.json")])).stderr).toContain('got "2.x"');
 	});
 });
