@@ -71,17 +71,27 @@ export function sendsOn(policy: Policy): boolean {
 
 /** Bytes of a policy's buffers when full; Infinity for `dense`, 0 for `recompute`, which keeps none. */
 export function cacheBytes(config: DecoderConfig, policy: Policy, remembering: Remembering): number {
+	return segmentCosts(config, policy, remembering).reduce((sum, { slots, bytes }) => sum + slots * bytes, 0);
+}
+
+/** The slots of each segment's full buffers, and the bytes of one. */
+export function segmentCosts(
+	config: DecoderConfig,
+	policy: Policy,
+	remembering: Remembering,
+): readonly { readonly kind: string; readonly slots: number; readonly bytes: number }[] {
 	const { kvHeads, headDim, layers, slots, kinds } = cacheShape(
 		config,
 		policy,
 		fullSlots(policy),
 		remembering,
 	);
-	return slots.reduce((sum, count, segment) => {
+	return slots.map((count, segment) => {
 		const { parts, format } = kinds?.[segment] ?? {};
 		const heads = parts?.reduce((sum, part) => sum + part.heads.length, 0) ?? layers * kvHeads;
-		return sum + count * heads * 2 * (format === "int8" ? headDim + 4 : 4 * headDim);
-	}, 0);
+		const bytes = heads * 2 * (format === "int8" ? headDim + 4 : 4 * headDim);
+		return { kind: policy[segment]?.kind ?? "", slots: count, bytes };
+	});
 }
 
 /** Bytes of one entry's keys and values in every layer, float32. */

@@ -18,7 +18,7 @@ import type { RopeFrequencies } from "@tok/rope";
 import { type KvStore, TokError } from "@tok/runtime";
 import { type ArchiveLayout, archiveLayout, tokensInReach } from "./archive-layout.ts";
 import { type ArchiveExtent, archiveExtent, archiveRows } from "./archive-rows.ts";
-import { cacheBytes, cacheShape, paddedSlots } from "./cache-cost.ts";
+import { cacheBytes, cacheShape, paddedSlots, segmentCosts } from "./cache-cost.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import type { GraphSegment } from "./graph-segments.ts";
 import { type Recalled, RecallTally } from "./recall-tally.ts";
@@ -371,12 +371,15 @@ function createStore(engine: DecoderEngine, cache: KvCache): KvStore {
 	// Buffers grow while a window fills: that it will not fit is said before it has begun to.
 	const bytes = cacheBytes(config, cache.policy, remembering);
 	const limit = runtime.memoryLimit ?? Number.POSITIVE_INFINITY;
-	if (Number.isFinite(bytes) && bytes > limit)
+	if (Number.isFinite(bytes) && bytes > limit) {
+		const costs = segmentCosts(config, cache.policy, remembering);
+		const sum = costs.map(({ kind, slots, bytes }) => `${kind} ${slots} × ${bytes}`).join(" + ");
 		throw new TokError(
 			"lm",
-			`${formatPolicy(cache.policy)}: expected a cache within the ${limit} bytes of memory, got ${bytes}. ` +
-				"Choose a smaller window.",
+			`${formatPolicy(cache.policy)}: expected a cache within the ${limit} bytes of memory, got ${bytes} ` +
+				`(${sum}, slots × bytes). Choose a smaller window or memory.`,
 		);
+	}
 	return runtime.createKvStore(cacheShape(config, cache.policy, cache.slots(), remembering));
 }
 

@@ -180,7 +180,7 @@ test("S35: an unknown compressor, and a cache beyond the memory, are errors", as
 	const small = cpu({ threads: 1, memoryLimit: 1e6 });
 	const limited = await loadModel(folder, { runtime: small });
 	expect(() => limited.createSession({ policy: parsePolicy("memory:16384/8x16,rolling:256") })).toThrow(
-		/expected a cache within the 1000000 bytes of memory, got \d+/,
+		/expected a cache within the 1000000 bytes of memory, got \d+ \(memory 16512 × \d+ \+ rolling 271 × \d+, slots × bytes\)/,
 	);
 	await limited.dispose();
 	await small.dispose();
