@@ -1,14 +1,12 @@
 /** A model in use: the implementation of `Model`. */
 import { setImmediate } from "node:timers/promises";
 import { formatPolicy, fullSlots, type Policy, type Positions, parsePolicy, sink } from "@tok/kv-cache";
-import type { Runtime } from "@tok/runtime";
-import { TokError } from "@tok/runtime";
+import { kvParts, type Runtime, TokError } from "@tok/runtime";
 import { archiveLayout } from "./decoder/archive-layout.ts";
 import { cacheBytes, cacheShape } from "./decoder/cache-cost.ts";
 import { DecoderEngine } from "./decoder/decoder-engine.ts";
 import { checkIds, DecoderState } from "./decoder/decoder-state.ts";
 import { StepBatch } from "./decoder/step-batch.ts";
-import { partsIn } from "./decoder/transfers.ts";
 import { graphKey } from "./graph-key.ts";
 import type {
 	ArchiveFileOptions,
@@ -134,7 +132,7 @@ export class LanguageModel implements Model, SessionModel {
 					headDim: this.info.headDim,
 					model: this.fingerprint(),
 					precision: this.info.precision,
-					heads: partsIn(
+					heads: kvParts(
 						cacheShape(this.engine.config, policy, fullSlots(policy), this.engine.remembering),
 						layout.segment,
 					),

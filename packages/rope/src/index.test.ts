@@ -10,6 +10,7 @@ test("the exports are these", () => {
 		  "ropeFrequencies",
 		  "ropeOptionsFromConfig",
 		  "rotate",
+		  "rotateRows",
 		  "unrotate",
 		]
 	`);

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { ropeAngles } from "./rope-angles.ts";
 import { RopeError } from "./rope-error.ts";
 import { ropeFrequencies } from "./rope-frequencies.ts";
-import { type Pairing, type Rotation, rotate, unrotate } from "./rotate.ts";
+import { type Pairing, type Rotation, rotate, rotateRows, unrotate } from "./rotate.ts";
 
 interface GoldenRotation {
 	readonly headDim: number;
@@ -193,4 +193,23 @@ describe("wrong arguments", () => {
 			expect(call).toThrow(`[tok/rope] ${message}`);
 		}
 	});
+});
+
+test("rows are turned in place, each as alone, and in float32 to its rounding", () => {
+	const frequencies = ropeFrequencies({ headDim: 10, partialRotaryFactor: 0.8 });
+	const positions = [3, -7, 1e6];
+	const rows = Array.from({ length: 3 }, (_, row) => Array.from({ length: 10 }, (_, i) => row + i / 8 - 1));
+	for (const pairing of ["half", "interleaved"] as const) {
+		const expected = rows.flatMap((vector, row) => [
+			...rotate(vector, { frequencies, position: positions[row] as number, pairing }),
+		]);
+		const out = { cos: new Float64Array(12), sin: new Float64Array(12) };
+		const angles = ropeAngles(frequencies, positions, out);
+		const exact = Float64Array.from(rows.flat());
+		rotateRows(exact, angles, 3, pairing);
+		expectNear(exact, expected, 0);
+		const rounded = Float32Array.from(rows.flat());
+		rotateRows(rounded, angles, 3, pairing);
+		expectNear(rounded, expected, 4e-7);
+	}
 });

@@ -3,7 +3,7 @@
  * plain form: for tests, for undoing the rotation of stored keys, for reading what a graph does with cos and sin.
  */
 
-import { checkPosition } from "./rope-angles.ts";
+import { checkPosition, type RopeAngles, ropeAngles } from "./rope-angles.ts";
 import { unexpected } from "./rope-error.ts";
 import type { RopeFrequencies } from "./rope-frequencies.ts";
 
@@ -41,6 +41,34 @@ export function unrotate(vector: ArrayLike<number>, rotation: Rotation): Float64
 	return turn(vector, rotation, -1);
 }
 
+/**
+ * Turns rows in place, each by angles of its own: what `rotate` does to one vector, for many that share their cosines.
+ *
+ * @param rows [count, headDim]; dimensions from rotaryDim on stay as they are.
+ * @param angles of `ropeAngles` for `count` positions.
+ */
+export function rotateRows(
+	rows: Float32Array | Float64Array,
+	{ cos, sin }: RopeAngles<Float32Array | Float64Array>,
+	count: number,
+	pairing: Pairing,
+): void {
+	const width = rows.length / count;
+	const half = cos.length / count;
+	const [step, offset] = pairing === "half" ? [1, half] : [2, 1];
+	for (let row = 0, at = 0; row < count; row++)
+		for (let i = 0; i < half; i++, at++) {
+			const a = row * width + step * i;
+			const b = a + offset;
+			const x = rows[a] as number;
+			const y = rows[b] as number;
+			const c = cos[at] as number;
+			const s = sin[at] as number;
+			rows[a] = x * c - y * s;
+			rows[b] = x * s + y * c;
+		}
+}
+
 function turn(
 	vector: ArrayLike<number>,
 	{ frequencies, position, pairing }: Rotation,
@@ -53,18 +81,12 @@ function turn(
 	if (vector.length < rotaryDim)
 		throw unexpected("vector", `${rotaryDim} numbers or more`, vector.length, "Pass one whole head.");
 	const turned = Float64Array.from(vector);
-	const [step, offset] = pairing === "half" ? [1, rotaryDim / 2] : [2, 1];
-	const gain = attentionFactor ** direction;
-	inverseFrequencies.forEach((frequency, i) => {
-		const angle = direction * position * frequency;
-		const cos = gain * Math.cos(angle);
-		const sin = gain * Math.sin(angle);
-		const a = step * i;
-		const b = a + offset;
-		const x = vector[a] as number;
-		const y = vector[b] as number;
-		turned[a] = x * cos - y * sin;
-		turned[b] = x * sin + y * cos;
-	});
+	const half = inverseFrequencies.length;
+	const angles = ropeAngles(
+		{ ...frequencies, attentionFactor: attentionFactor ** direction },
+		[direction * position],
+		{ cos: new Float64Array(half), sin: new Float64Array(half) },
+	);
+	rotateRows(turned, angles, 1, pairing);
 	return turned;
 }

@@ -4,7 +4,7 @@
  */
 import { type KvBank, type KvShape, type KvStore, TokError } from "@tok/runtime";
 import type * as ort from "onnxruntime-node";
-import { CpuKvStore, type StoreGeometry } from "./cpu-kv-store.ts";
+import { CpuKvStore } from "./cpu-kv-store.ts";
 import {
 	bytesOf,
 	checkShape,
@@ -15,14 +15,14 @@ import {
 	kvTensors,
 } from "./kv-tensors.ts";
 import type { Resources } from "./resources.ts";
-import { SegmentBuffers } from "./segment-buffers.ts";
+import { type Geometry, SegmentBuffers } from "./segment-buffers.ts";
 
 export class CpuKvBank implements KvBank {
 	/** The runtime to which the bank belongs. */
 	readonly resources: Resources;
 	readonly shape: KvShape;
 	readonly size: number;
-	readonly #geometry: StoreGeometry;
+	readonly #geometry: Geometry;
 	/** Per segment, of all places one after the other; undefined once disposed. */
 	#buffers: SegmentBuffers[] | undefined;
 	readonly #open = new Map<number, CpuKvStore>();
@@ -34,13 +34,13 @@ export class CpuKvBank implements KvBank {
 		checkShape("createKvBank", shape);
 		if (!isInteger(size, 1))
 			throw new TokError("runtime-cpu", `createKvBank: expected a size that is an integer ≥ 1, got ${size}.`);
-		const { slots, kinds, ...geometry } = copyOf(shape);
+		const { slots, ...geometry } = copyOf(shape);
 		this.shape = copyOf(shape);
 		this.size = size;
 		this.resources = resources;
-		this.#geometry = { ...geometry, kinds };
+		this.#geometry = geometry;
 		resources.checkMemory(size * bytesOf(shape));
-		this.#buffers = slots.map((count, i) => SegmentBuffers.zeros(geometry, kinds?.[i], count, size));
+		this.#buffers = slots.map((count, segment) => SegmentBuffers.zeros(geometry, segment, count, size));
 		resources.stores.add(this);
 	}
 

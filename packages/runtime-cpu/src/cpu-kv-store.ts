@@ -11,17 +11,12 @@ import {
 	kvTensors,
 } from "./kv-tensors.ts";
 import type { Resources } from "./resources.ts";
-import { bytesPerSlot, type FreshRows, type Geometry, SegmentBuffers } from "./segment-buffers.ts";
-
-/** A shape but for its slots. */
-export interface StoreGeometry extends Geometry {
-	readonly kinds: KvShape["kinds"] | undefined;
-}
+import { type FreshRows, type Geometry, SegmentBuffers } from "./segment-buffers.ts";
 
 export class CpuKvStore implements KvStore {
 	/** The runtime to which the store belongs. */
 	readonly resources: Resources;
-	readonly #geometry: StoreGeometry;
+	readonly #geometry: Geometry;
 	/** Undefined once disposed. */
 	#segments: SegmentBuffers[] | undefined;
 	#tensors: KvTensors | undefined;
@@ -30,7 +25,7 @@ export class CpuKvStore implements KvStore {
 	readonly #leave: (() => void) | undefined;
 
 	private constructor(
-		geometry: StoreGeometry,
+		geometry: Geometry,
 		segments: SegmentBuffers[],
 		resources: Resources,
 		leave?: () => void,
@@ -47,14 +42,14 @@ export class CpuKvStore implements KvStore {
 	static create(shape: KvShape, resources: Resources): CpuKvStore {
 		checkShape("createKvStore", shape);
 		resources.checkMemory(bytesOf(shape));
-		const { slots, kinds, ...geometry } = copyOf(shape);
-		const segments = slots.map((count, i) => SegmentBuffers.zeros(geometry, kinds?.[i], count));
-		return new CpuKvStore({ ...geometry, kinds }, segments, resources);
+		const { slots, ...geometry } = copyOf(shape);
+		const segments = slots.map((count, segment) => SegmentBuffers.zeros(geometry, segment, count));
+		return new CpuKvStore(geometry, segments, resources);
 	}
 
 	/** A store over part of a bank's buffers; `leave` is called when it is disposed. */
 	static inBank(
-		geometry: StoreGeometry,
+		geometry: Geometry,
 		segments: SegmentBuffers[],
 		resources: Resources,
 		leave: () => void,
@@ -63,12 +58,7 @@ export class CpuKvStore implements KvStore {
 	}
 
 	get shape(): KvShape {
-		const { kinds, ...geometry } = this.#geometry;
-		return copyOf({
-			...geometry,
-			slots: (this.#segments ?? []).map(({ slots }) => slots),
-			...(kinds && { kinds }),
-		});
+		return copyOf({ ...this.#geometry, slots: (this.#segments ?? []).map(({ slots }) => slots) });
 	}
 
 	get bytes(): number {
@@ -129,8 +119,7 @@ export class CpuKvStore implements KvStore {
 				"runtime-cpu",
 				`grow: expected a store outside a bank, got ${slots} slots for one in a bank, whose buffers have their size.`,
 			);
-		const perSlot = bytesPerSlot(this.#geometry, this.#geometry.kinds?.[segment]);
-		this.resources.checkMemory(perSlot * (slots - before.slots));
+		this.resources.checkMemory(before.slotBytes * (slots - before.slots));
 		segments[segment] = before.grown(slots);
 		this.#tensors = undefined;
 	}

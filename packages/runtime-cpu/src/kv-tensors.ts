@@ -1,7 +1,7 @@
 /** Keys and values as onnxruntime's tensors, and fresh rows on their way back. */
-import { type KvPart, type KvShape, kvNames, TokError } from "@tok/runtime";
+import { type KvPart, type KvShape, kvNames, kvSlotBytes, TokError } from "@tok/runtime";
 import * as ort from "onnxruntime-node";
-import { bytesPerSlot, type FreshRows, type Geometry, type SegmentBuffers } from "./segment-buffers.ts";
+import type { FreshRows, Geometry, SegmentBuffers } from "./segment-buffers.ts";
 
 /** By the names of `kvNames`. */
 export type KvTensors = Readonly<Record<string, ort.Tensor>>;
@@ -50,8 +50,8 @@ export function freshRows({ data, dims }: ort.Tensor, geometry: Geometry, batch:
 	}));
 }
 
-export function bytesOf({ slots, kinds = [], ...geometry }: KvShape): number {
-	return slots.reduce((sum, count, segment) => sum + count * bytesPerSlot(geometry, kinds[segment]), 0);
+export function bytesOf({ slots, ...geometry }: KvShape): number {
+	return slots.reduce((sum, count, segment) => sum + count * kvSlotBytes(geometry, segment), 0);
 }
 
 /** The shape alone, as a store keeps it: later changes of the caller's object are not its. */

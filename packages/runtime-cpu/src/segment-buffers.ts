@@ -2,14 +2,19 @@
  * One segment's keys and values, of every layer that has it, in host memory. A write copies only fresh rows, so its
  * cost does not depend on the slots.
  */
-import type { KvFormat, KvKind, KvPart, KvWrite } from "@tok/runtime";
+import {
+	headCount,
+	type KvFormat,
+	type KvPart,
+	type KvShape,
+	type KvWrite,
+	kvParts,
+	kvSlotBytes,
+} from "@tok/runtime";
 import { Entries } from "./entries.ts";
 
-export interface Geometry {
-	readonly layers: number;
-	readonly kvHeads: number;
-	readonly headDim: number;
-}
+/** A cache's shape but for its slots. */
+export type Geometry = Omit<KvShape, "slots">;
 
 /** The buffers of one layer. */
 export interface PartBuffers extends KvPart {
@@ -23,46 +28,25 @@ export interface FreshRows {
 	readonly tokens: number;
 }
 
-/** The heads of the layers that have a segment. */
-function partsOf({ layers, kvHeads }: Geometry, kind: KvKind | undefined): readonly KvPart[] {
-	const heads = Array.from({ length: kvHeads }, (_, head) => head);
-	return kind?.parts ?? Array.from({ length: layers }, (_, layer) => ({ layer, heads }));
-}
-
-/** Bytes of a slot in all its layers: keys and values. */
-export function bytesPerSlot(geometry: Geometry, kind: KvKind | undefined): number {
-	const heads = partsOf(geometry, kind).reduce((sum, part) => sum + part.heads.length, 0);
-	return heads * 2 * (kind?.format === "int8" ? geometry.headDim + 4 : geometry.headDim * 4);
-}
-
 export class SegmentBuffers {
 	readonly slots: number;
 	readonly parts: readonly PartBuffers[];
 	readonly #geometry: Geometry;
-	readonly #kind: KvKind | undefined;
+	/** Its place in the geometry. */
+	readonly #segment: number;
 
-	private constructor(
-		geometry: Geometry,
-		kind: KvKind | undefined,
-		slots: number,
-		parts: readonly PartBuffers[],
-	) {
+	private constructor(geometry: Geometry, segment: number, slots: number, parts: readonly PartBuffers[]) {
 		this.#geometry = geometry;
-		this.#kind = kind;
+		this.#segment = segment;
 		this.slots = slots;
 		this.parts = parts;
 	}
 
 	/** @param copies Segments that lie one after the other in the buffers; see `neighbours`. */
-	static zeros(
-		geometry: Geometry,
-		kind: KvKind | undefined,
-		slots: number,
-		copies: number = 1,
-	): SegmentBuffers {
-		const { headDim } = geometry;
-		const format: KvFormat = kind?.format ?? "float32";
-		const parts = partsOf(geometry, kind).map((part) => {
+	static zeros(geometry: Geometry, segment: number, slots: number, copies: number = 1): SegmentBuffers {
+		const { headDim, kinds } = geometry;
+		const format: KvFormat = kinds?.[segment]?.format ?? "float32";
+		const parts = kvParts(geometry, segment).map((part) => {
 			const shape = { heads: copies * part.heads.length, slots, headDim };
 			return {
 				...part,
@@ -70,16 +54,20 @@ export class SegmentBuffers {
 				value: Entries.zeros({ ...shape, slotsInnermost: false }, format),
 			};
 		});
-		return new SegmentBuffers(geometry, kind, slots, parts);
+		return new SegmentBuffers(geometry, segment, slots, parts);
 	}
 
 	get bytes(): number {
-		return this.slots * bytesPerSlot(this.#geometry, this.#kind);
+		return this.slots * this.slotBytes;
+	}
+
+	get slotBytes(): number {
+		return kvSlotBytes(this.#geometry, this.#segment);
 	}
 
 	/** One slot's numbers: a key and a value for each head of each layer. */
 	get rowLength(): number {
-		return this.parts.reduce((sum, { heads }) => sum + heads.length, 0) * 2 * this.#geometry.headDim;
+		return headCount(this.parts) * 2 * this.#geometry.headDim;
 	}
 
 	/** Of buffers that hold several segments, those from `from` up to `to`, in the same memory. */
@@ -90,7 +78,7 @@ export class SegmentBuffers {
 			key: key.heads(from * heads.length, to * heads.length),
 			value: value.heads(from * heads.length, to * heads.length),
 		}));
-		return new SegmentBuffers(this.#geometry, this.#kind, this.slots, parts);
+		return new SegmentBuffers(this.#geometry, this.#segment, this.slots, parts);
 	}
 
 	clear(): void {
@@ -112,7 +100,7 @@ export class SegmentBuffers {
 			key: key.grown(slots),
 			value: value.grown(slots),
 		}));
-		return new SegmentBuffers(this.#geometry, this.#kind, slots, parts);
+		return new SegmentBuffers(this.#geometry, this.#segment, slots, parts);
 	}
 
 	/** Slots `slot`…, [layers, 2, heads, length, headDim]. The caller has checked the range. */

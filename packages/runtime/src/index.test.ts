@@ -15,7 +15,7 @@ function play(source: string, modules: Readonly<Record<string, object>>, log = (
 }
 
 test("the exported names", () => {
-	expect(Object.keys(runtime).sort()).toEqual(["TokError", "kvNames"]);
+	expect(Object.keys(runtime).sort()).toEqual(["TokError", "headCount", "kvNames", "kvParts", "kvSlotBytes"]);
 	expect(Object.keys(conformance).sort()).toEqual([
 		"conformance",
 		"echo",

@@ -1,4 +1,5 @@
 export { TokError } from "./errors.ts";
+export { headCount, kvParts, kvSlotBytes } from "./kv-shape.ts";
 export type {
 	DType,
 	GraphFile,

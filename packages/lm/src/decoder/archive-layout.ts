@@ -12,6 +12,8 @@ export interface ArchiveLayout {
 	readonly origin: number;
 	/** Tokens that an entry stands for: 1, or more where it is sent entries that were merged. */
 	readonly tokensPerEntry: number;
+	/** What leaves it goes on into another segment. */
+	readonly sendsOn: boolean;
 	/** It takes what the window drops, as it is, so that it can leave a session, and come from elsewhere. */
 	readonly portable: boolean;
 }
@@ -24,7 +26,8 @@ export function archiveLayout(policy: Policy): ArchiveLayout | undefined {
 	const origin = policy.reduce((sum, { takes, slots }) => sum + (takes === "tokens" ? slots : 0), 0);
 	const tokensPerEntry = weights(policy)[segment] as number;
 	const portable = segment === policy.length - 2;
-	return { segment, blockSize: takes.entries, capacity, origin, tokensPerEntry, portable };
+	const sendsOn = typeof policy[segment - 1]?.takes === "object";
+	return { segment, blockSize: takes.entries, capacity, origin, tokensPerEntry, sendsOn, portable };
 }
 
 /** Tokens of the stream, counted from its end, among which all are that an archive and what comes after it hold. */

@@ -3,10 +3,10 @@
  * window after it, their keys rotated back. An archived key has no position, so the blocks mean the same elsewhere.
  */
 import type { CacheSnapshot, KvCache, Range } from "@tok/kv-cache";
-import type { KvStore } from "@tok/runtime";
+import { type KvStore, kvParts } from "@tok/runtime";
 import type { ArchiveLayout } from "./archive-layout.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
-import { partsIn, Rows, readRange, type Turning } from "./transfers.ts";
+import { readEntries, type Turning } from "./entry-rows.ts";
 
 type Segment = CacheSnapshot["segments"][number];
 
@@ -64,12 +64,14 @@ export async function* archiveRows(
 	const window = store.shape.slots.length - 1;
 	for (let entry = entries.start; entry < entries.end; entry += blockSize) {
 		if (entry < archived) {
-			yield readRange(store, segment, { start: entry, end: entry + blockSize }, slots.archive);
+			const block = { start: entry, end: entry + blockSize };
+			yield (await readEntries({ config, store }, segment, block, slots.archive)).data;
 			continue;
 		}
 		const start = entry + windowOffset;
-		const read = await readRange(store, window, { start, end: start + blockSize }, slots.window);
-		const rows = new Rows(config, partsIn(store.shape, window), read).only(partsIn(store.shape, segment));
+		const block = { start, end: start + blockSize };
+		const held = await readEntries({ config, store }, window, block, slots.window);
+		const rows = held.only(kvParts(store.shape, segment));
 		rows.rotate((i) => -(origin + start + i), { ropes, pairing });
 		yield rows.data;
 	}

@@ -1,6 +1,7 @@
 /** What a policy's cache holds, in heads and bytes: known from the configuration alone, before any weight is read. */
-import { fullSlots, type Policy } from "@tok/kv-cache";
-import type { KvFormat, KvKind, KvPart, KvShape } from "@tok/runtime";
+import { fullSlots, type Policy, type Segment } from "@tok/kv-cache";
+import { headCount, type KvFormat, type KvKind, type KvPart, type KvShape, kvSlotBytes } from "@tok/runtime";
+import { archiveLayout } from "./archive-layout.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 
 /** Where and how sessions of a model remember. */
@@ -38,35 +39,31 @@ export function cacheShape(
 ): KvShape {
 	const { heads } = remembering;
 	const formats = segmentFormats(policy, remembering);
-	const whole = heads.reduce((sum, part) => sum + part.heads.length, 0) === layers.length * kvHeads;
+	const archive = archiveLayout(policy);
+	// What an archive sends on has to be there in every layer.
+	const some = archive?.sendsOn === false && headCount(heads) < layers.length * kvHeads;
 	const kinds = slots.map((_, segment): KvKind | undefined => {
-		const format = formats[segment];
-		// What an archive sends on has to be there in every layer.
-		const some = policy[segment]?.recall !== undefined && !whole && !sendsOn(policy);
-		if (format !== "int8" && !some) return undefined;
-		return { ...(format === "int8" && { format }), ...(some && { parts: heads }) };
+		const format = formats[segment] === "int8" && ({ format: "int8" } as const);
+		const parts = some && segment === archive.segment && { parts: heads };
+		return format || parts ? { ...format, ...parts } : undefined;
 	});
 	return {
 		layers: layers.length,
 		kvHeads,
 		headDim,
-		slots: slots.map((count, segment) =>
-			// Of an archive they are whole blocks.
-			policy[segment]?.takes === "rest" ? paddedSlots(count, kinds[segment]?.format) : count,
-		),
+		slots: slots.map((count, segment) => paddedSlots(count, policy[segment], kinds[segment]?.format)),
 		...(kinds.some((kind) => kind !== undefined) && { kinds }),
 	};
 }
 
-/** Slots of buffers that hold at least `slots`. */
-export function paddedSlots(slots: number, format: KvFormat | undefined): number {
-	return format === "int8" && Number.isFinite(slots) ? Math.ceil(slots / CODED_STEP) * CODED_STEP : slots;
-}
-
-/** Whether what leaves the archive goes on into another segment. */
-export function sendsOn(policy: Policy): boolean {
-	const archive = policy.findIndex(({ recall }) => recall !== undefined);
-	return typeof policy[archive - 1]?.takes === "object";
+/** Slots of a segment's buffers, of which it needs so many. An archive's are whole blocks, and stay so. */
+export function paddedSlots(
+	slots: number,
+	segment: Segment | undefined,
+	format: KvFormat | undefined,
+): number {
+	const padded = segment?.takes === "rest" && format === "int8" && Number.isFinite(slots);
+	return padded ? Math.ceil(slots / CODED_STEP) * CODED_STEP : slots;
 }
 
 /** Bytes of a policy's buffers when full; Infinity for `dense`, 0 for `recompute`, which keeps none. */
@@ -80,18 +77,12 @@ export function segmentCosts(
 	policy: Policy,
 	remembering: Remembering,
 ): readonly { readonly kind: string; readonly slots: number; readonly bytes: number }[] {
-	const { kvHeads, headDim, layers, slots, kinds } = cacheShape(
-		config,
-		policy,
-		fullSlots(policy),
-		remembering,
-	);
-	return slots.map((count, segment) => {
-		const { parts, format } = kinds?.[segment] ?? {};
-		const heads = parts?.reduce((sum, part) => sum + part.heads.length, 0) ?? layers * kvHeads;
-		const bytes = heads * 2 * (format === "int8" ? headDim + 4 : 4 * headDim);
-		return { kind: policy[segment]?.kind ?? "", slots: count, bytes };
-	});
+	const shape = cacheShape(config, policy, fullSlots(policy), remembering);
+	return shape.slots.map((slots, segment) => ({
+		kind: policy[segment]?.kind ?? "",
+		slots,
+		bytes: kvSlotBytes(shape, segment),
+	}));
 }
 
 /** Bytes of one entry's keys and values in every layer, float32. */

@@ -5,7 +5,8 @@ import { formatPolicy, type Policy, type Positions } from "@tok/kv-cache";
 import { type Pairing, type RopeFrequencies, ropeFrequencies } from "@tok/rope";
 import { type GraphFile, type GraphSession, type KvPart, type Runtime, TokError } from "@tok/runtime";
 import type { MemoryHeads, Precision } from "../model.ts";
-import { headsWithoutWindow, type Remembering, segmentFormats, sendsOn } from "./cache-cost.ts";
+import { archiveLayout } from "./archive-layout.ts";
+import { headsWithoutWindow, type Remembering, segmentFormats } from "./cache-cost.ts";
 import { buildDecoder } from "./decoder.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { describeSegments, type GraphSegment } from "./graph-segments.ts";
@@ -35,6 +36,7 @@ export class DecoderEngine {
 	readonly pairing: Pairing;
 	readonly #graphKey: DecoderEngineOptions["graphKey"];
 	readonly #graphs = new Map<string, Promise<GraphSession>>(); // describeSegments → graph
+	readonly #names = new WeakMap<readonly GraphSegment[], string>();
 	#disposed = false;
 
 	/** Throws when `memoryHeads` are none of layers that look back without a limit. */
@@ -54,13 +56,20 @@ export class DecoderEngine {
 	/** The graph for a cache of these segments. A failure is not kept: the next call tries again. */
 	graph(segments: readonly GraphSegment[]): Promise<GraphSession> {
 		this.checkOpen();
-		const name = describeSegments(segments);
+		const name = this.#nameOf(segments);
 		const known = this.#graphs.get(name);
 		if (known !== undefined) return known;
 		const loading = this.#load(segments, name);
 		this.#graphs.set(name, loading);
 		loading.catch(() => this.#graphs.delete(name));
 		return loading;
+	}
+
+	/** Asked for at every step, with the same array. */
+	#nameOf(segments: readonly GraphSegment[]): string {
+		const name = this.#names.get(segments) ?? describeSegments(segments);
+		this.#names.set(segments, name);
+		return name;
 	}
 
 	/**
@@ -80,7 +89,8 @@ export class DecoderEngine {
 	/** The segments that plans of a policy have views of, as its graph sees them: none for `recompute`. */
 	segments(policy: Policy): readonly GraphSegment[] {
 		if (policy[0]?.kind === "recompute") return [];
-		const parts = sendsOn(policy) ? headsWithoutWindow(this.config) : this.remembering.heads;
+		const sendsOn = archiveLayout(policy)?.sendsOn === true;
+		const parts = sendsOn ? headsWithoutWindow(this.config) : this.remembering.heads;
 		const formats = segmentFormats(policy, this.remembering);
 		return policy.map(({ recall, takes }, segment) => ({
 			format: formats[segment] ?? "float32",

@@ -304,10 +304,9 @@ export class DecoderState {
 	async #run(plan: Plan, ids: readonly number[], scored: Scored): Promise<StepResult> {
 		const { store } = this;
 		const row = { plan, ids, ropes: this.#ropes };
-		if (this.#place !== undefined && plan.read === 1) await this.#carryOut(plan);
 		const result =
 			this.#place !== undefined && plan.read === 1
-				? await this.#place.step(row, scored !== "none")
+				? await this.#runWithOthers(this.#place, row, scored)
 				: await this.#runAlone(row, scored);
 		if (plan.writes.length > 0) await store.write(plan.writes);
 		return result;
@@ -317,11 +316,9 @@ export class DecoderState {
 		const { store } = this;
 		const { plan } = row;
 		plan.segments.forEach(({ slots }, segment) => {
-			if (slots > (store.shape.slots[segment] as number))
-				store.grow(
-					segment,
-					this.#isTail(segment) ? paddedSlots(slots, this.#segments[segment]?.format) : slots,
-				);
+			if (slots <= (store.shape.slots[segment] as number)) return;
+			const format = this.#segments[segment]?.format;
+			store.grow(segment, paddedSlots(slots, this.cache.policy[segment], format));
 		});
 		await this.#carryOut(plan);
 		const graph = await this.#engine.graph(this.#segments);
@@ -333,8 +330,9 @@ export class DecoderState {
 		return stepResult(await graph.run(feeds, { store }));
 	}
 
-	#isTail(segment: number): boolean {
-		return segment === this.cache.policy.length - 1;
+	async #runWithOthers(place: BatchPlace, row: StepRow, scored: Scored): Promise<StepResult> {
+		await this.#carryOut(row.plan);
+		return place.step(row, scored !== "none");
 	}
 
 	async #carryOut(plan: Plan): Promise<void> {

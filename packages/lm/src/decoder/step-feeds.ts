@@ -6,10 +6,11 @@
 import { freshMask, MASKED, type Plan, segmentMask } from "@tok/kv-cache";
 import { type RopeFrequencies, ropeAngles } from "@tok/rope";
 import type { Tensor } from "@tok/runtime";
-import { type Choosing, choiceFeeds } from "./choice-feeds.ts";
+import { ChoiceFeeds, type Choosing } from "./choice-feeds.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { decoderInputs } from "./decoder-inputs.ts";
-import { archiveOf, framesOf, type GraphSegment, type Recall } from "./graph-segments.ts";
+import { archiveOf, framesOf, type GraphSegment } from "./graph-segments.ts";
+import { integers } from "./host-tensors.ts";
 
 /** One session's row of a batch. All rows of a batch read equally many tokens. */
 export interface StepRow {
@@ -26,17 +27,16 @@ export class StepFeeds {
 	readonly #frames: ReadonlyMap<number, readonly number[]>; // rope → frames
 	readonly #windows: readonly (number | undefined)[];
 	readonly #scratch = new Map<string, Float32Array>();
-	readonly #config: DecoderConfig;
 	/** The segment of which blocks are recalled; −1 for none. */
 	readonly #archive: number;
-	readonly #recall: Recall | undefined;
+	readonly #choices: ChoiceFeeds | undefined;
 
 	/** @param segments Those of the graph that is fed. */
 	constructor(config: DecoderConfig, segments: readonly GraphSegment[]) {
-		this.#config = config;
 		const frames = (rope: number): readonly number[] => framesOf(segments, rope, config.layers);
 		this.#archive = archiveOf(segments);
-		this.#recall = segments[this.#archive]?.recall;
+		const { recall } = segments[this.#archive] ?? {};
+		this.#choices = recall && new ChoiceFeeds(recall, config);
 		this.#ropes = [...new Set(config.layers.flatMap(({ rope }) => rope ?? []))];
 		this.#frames = new Map(this.#ropes.map((rope) => [rope, frames(rope)]));
 		this.#windows = [...new Set(config.layers.map(({ window }) => window))];
@@ -66,11 +66,9 @@ export class StepFeeds {
 		for (const rope of this.#ropes) this.#angles(feeds, rows, rope, tokens);
 		for (const window of this.#windows) this.#masks(feeds, rows, slots, { tokens, window });
 		const archive = slots[this.#archive];
-		const recall = this.#recall;
-		if (archive === undefined || recall === undefined) return feeds;
+		if (archive === undefined || this.#choices === undefined) return feeds;
 		const views = rows.map((row) => row?.plan.segments[this.#archive]);
-		const step = { views, tokens, blocks: archive / recall.blockSize, recall, choosing };
-		return Object.assign(feeds, choiceFeeds(step, this.#config));
+		return Object.assign(feeds, this.#choices.of({ views, tokens, slots: archive, choosing }));
 	}
 
 	#angles(
@@ -137,8 +135,4 @@ export class StepFeeds {
 /** Query positions of a frame; the last is that of the fresh keys. See `framesOf`. */
 function framePositions({ segments, fresh }: Plan, frame: number): Float64Array {
 	return segments.slice(0, -1)[frame]?.queryPositions ?? fresh.positions;
-}
-
-function integers(dims: readonly number[], values: readonly number[]): Tensor<"int64"> {
-	return { dtype: "int64", dims, data: BigInt64Array.from(values, BigInt) };
 }

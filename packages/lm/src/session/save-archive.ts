@@ -1,8 +1,7 @@
 /** Writes a session's archive to a file of its own: the implementation of `Session.saveArchive`, but for what is pending. */
 import { formatPolicy } from "@tok/kv-cache";
-import { TokError } from "@tok/runtime";
+import { kvParts, TokError } from "@tok/runtime";
 import type { DecoderState } from "../decoder/decoder-state.ts";
-import { partsIn } from "../decoder/transfers.ts";
 import type { ArchiveFileOptions, ArchiveReport } from "../model.ts";
 import { writeArchive } from "./archive-file.ts";
 import type { SessionModel } from "./session-model.ts";
@@ -35,7 +34,7 @@ export async function saveArchive(
 		precision,
 		tokens,
 		blockSize: archive.blockSize,
-		heads: partsIn(store.shape, archive.segment),
+		heads: kvParts(store.shape, archive.segment),
 		headDim: config.headDim,
 	};
 	const bytes = await writeArchive(

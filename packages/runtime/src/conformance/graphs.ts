@@ -1,6 +1,7 @@
 /** The graphs that conformance cases run. */
 import { add, type Dim, GraphBuilder, matMul, type Shape, type Value } from "@tok/graph";
-import { type DType, type GraphFile, type KvPart, type KvShape, kvNames, type Tensor } from "../runtime.ts";
+import { kvParts } from "../kv-shape.ts";
+import { type DType, type GraphFile, type KvShape, kvNames, type Tensor } from "../runtime.ts";
 import { floats } from "./tensors.ts";
 
 /** y = x. */
@@ -41,7 +42,7 @@ export function mirror(shape: KvShape, batch: Dim = 1): GraphFile {
 	const graph = new GraphBuilder("mirror");
 	slots.forEach((_, segment) => {
 		const scaled = shape.kinds?.[segment]?.format === "int8";
-		for (const { layer, heads } of partsOf(shape, segment)) {
+		for (const { layer, heads } of kvParts(shape, segment)) {
 			const input = (name: string, dtype: DType, ...last: Dim[]): void => {
 				const value = graph.input(name, dtype, [batch, heads.length, 1, ...last]);
 				graph.output(value, seen(name));
@@ -57,12 +58,6 @@ export function mirror(shape: KvShape, batch: Dim = 1): GraphFile {
 	const rows = graph.input("rows", "float32", [batch, layers * 2 * kvHeads, "tokens", headDim]);
 	graph.output(rows, kvNames.fresh);
 	return graph.build();
-}
-
-/** The heads of the layers that have buffers of a segment. */
-export function partsOf({ layers, kvHeads, kinds }: KvShape, segment: number): readonly KvPart[] {
-	const heads = Array.from({ length: kvHeads }, (_, head) => head);
-	return kinds?.[segment]?.parts ?? Array.from({ length: layers }, (_, layer) => ({ layer, heads }));
 }
 
 /** One layer's keys [batch, kvHeads, 1, headDim, slots] and values [batch, kvHeads, 1, slots, headDim] of a segment. */

@@ -2,8 +2,8 @@
  * A key/value store by definition: one number per coordinate, no layout. Stores are compared with it. Its buffers
  * spell out the layouts that `kvNames` promises.
  */
+import { headCount, kvParts } from "../kv-shape.ts";
 import { type KvPart, type KvShape, type KvWrite, kvNames, type Tensor } from "../runtime.ts";
-import { partsOf } from "./graphs.ts";
 import { floats } from "./tensors.ts";
 
 type Kind = "key" | "value";
@@ -27,8 +27,8 @@ export class NaiveStore {
 	/** `rows` as `readSlots` gives them. */
 	writeSlots(segment: number, slot: number, rows: Float32Array): void {
 		const { headDim } = this.#shape;
-		const own = partsOf(this.shape, segment);
-		const length = rows.length / (own.reduce((sum, { heads }) => sum + heads.length, 0) * 2 * headDim);
+		const own = kvParts(this.shape, segment);
+		const length = rows.length / (headCount(own) * 2 * headDim);
 		let next = 0;
 		for (const { layer, heads } of own)
 			for (const kind of ["key", "value"])
@@ -58,7 +58,7 @@ export class NaiveStore {
 	readSlots(segment: number, slot: number, length: number): Float32Array {
 		const scaled = this.#shape.kinds?.[segment]?.format === "int8";
 		const rows: number[] = [];
-		for (const { layer, heads } of partsOf(this.shape, segment))
+		for (const { layer, heads } of kvParts(this.shape, segment))
 			for (const kind of ["key", "value"] as const)
 				for (const head of heads)
 					for (let i = 0; i < length; i++) {
@@ -82,7 +82,7 @@ export class NaiveStore {
 		const named = new Map<string, Tensor<"float32" | "int8">>();
 		for (let layer = 0; layer < this.#shape.layers; layer++)
 			for (const segment of this.#slots.keys()) {
-				const part = partsOf(this.shape, segment).find((each) => each.layer === layer);
+				const part = kvParts(this.shape, segment).find((each) => each.layer === layer);
 				if (part === undefined) continue;
 				this.#buffer(named, segment, part, "key");
 				this.#buffer(named, segment, part, "value");

@@ -1,0 +1,24 @@
+/** What follows from the shape of a cache: which heads have buffers of a segment, and what a slot of it takes. */
+import type { KvPart, KvShape } from "./runtime.ts";
+
+/** The heads that have buffers of a segment, layers ascending. */
+export function kvParts(
+	{ layers, kvHeads, kinds }: Omit<KvShape, "slots">,
+	segment: number,
+): readonly KvPart[] {
+	const heads = Array.from({ length: kvHeads }, (_, head) => head);
+	return kinds?.[segment]?.parts ?? Array.from({ length: layers }, (_, layer) => ({ layer, heads }));
+}
+
+/** Heads of all parts together. */
+export function headCount(parts: readonly KvPart[]): number {
+	return parts.reduce((sum, { heads }) => sum + heads.length, 0);
+}
+
+/** Bytes of a slot of a segment, keys and values in all its heads. */
+export function kvSlotBytes(shape: Omit<KvShape, "slots">, segment: number): number {
+	const { headDim, kinds } = shape;
+	const scale = 4;
+	const entry = kinds?.[segment]?.format === "int8" ? headDim + scale : 4 * headDim;
+	return headCount(kvParts(shape, segment)) * 2 * entry;
+}
