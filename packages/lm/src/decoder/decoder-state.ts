@@ -5,7 +5,6 @@
 import {
 	type CacheSnapshot,
 	createCache,
-	formatPolicy,
 	type KvCache,
 	type Plan,
 	type Policy,
@@ -15,10 +14,11 @@ import {
 	type Write,
 } from "@tok/kv-cache";
 import type { RopeFrequencies } from "@tok/rope";
-import { type KvStore, TokError } from "@tok/runtime";
+import { type KvShape, type KvStore, TokError } from "@tok/runtime";
 import { type ArchiveLayout, archiveLayout, tokensInReach } from "./archive-layout.ts";
 import { type ArchiveExtent, archiveExtent, archiveRows } from "./archive-rows.ts";
-import { cacheBytes, cacheShape, paddedSlots, segmentCosts } from "./cache-cost.ts";
+import { paddedSlots } from "./cache-cost.ts";
+import { createStore } from "./create-store.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import type { GraphSegment } from "./graph-segments.ts";
 import { type Recalled, RecallTally } from "./recall-tally.ts";
@@ -60,6 +60,13 @@ interface StateParts {
 	readonly tail?: readonly number[];
 	/** Tokens of the archive that came from elsewhere. */
 	readonly attached?: readonly number[];
+}
+
+/** What a session file has besides the snapshot. */
+interface RestoredParts {
+	readonly shape: KvShape;
+	readonly tail: readonly number[];
+	readonly attached: readonly number[];
 }
 
 export class DecoderState {
@@ -140,12 +147,15 @@ export class DecoderState {
 		return new DecoderState(engine, cache, { store: place.store, segments: batch.segments, place });
 	}
 
-	/** Continues from a snapshot; the store is empty until it is loaded. */
+	/**
+	 * Continues from a snapshot, in buffers of its shape; the store is empty until it is loaded. Throws when these do not
+	 * hold what the policy needs.
+	 */
 	static restore(
 		engine: DecoderEngine,
 		policy: Policy,
 		snapshot: CacheSnapshot,
-		{ tail, attached }: { readonly tail: readonly number[]; readonly attached: readonly number[] },
+		{ shape, tail, attached }: RestoredParts,
 	): DecoderState {
 		const cache = restoreCache(policy, snapshot);
 		if (attached.length !== cache.attached)
@@ -154,7 +164,11 @@ export class DecoderState {
 				`snapshot: expected the ids of the ${cache.attached} tokens that the archive began with, got ` +
 					`${attached.length}. Save the session again.`,
 			);
-		return new DecoderState(engine, cache, { store: createStore(engine, cache), tail, attached });
+		const store = createStore(engine, cache, shape);
+		const segments = engine
+			.segments(policy)
+			.map((segment, i) => ({ ...segment, format: shape.kinds?.[i]?.format ?? "float32" }));
+		return new DecoderState(engine, cache, { store, segments, tail, attached });
 	}
 
 	/** The last tokens of the stream: at least `LEAST_TAIL`, and as many as the policy can need again. */
@@ -361,24 +375,6 @@ function logitRows({ read, take }: Plan, scored: Scored): number[] {
 
 function tailLimit(policy: Policy): number {
 	return Math.max(LEAST_TAIL, tokensInReach(policy) + 1);
-}
-
-function createStore(engine: DecoderEngine, cache: KvCache): KvStore {
-	const { runtime, config, remembering } = engine;
-	engine.checkPolicy(cache.policy);
-	// Buffers grow while a window fills: that it will not fit is said before it has begun to.
-	const bytes = cacheBytes(config, cache.policy, remembering);
-	const limit = runtime.memoryLimit ?? Number.POSITIVE_INFINITY;
-	if (Number.isFinite(bytes) && bytes > limit) {
-		const costs = segmentCosts(config, cache.policy, remembering);
-		const sum = costs.map(({ kind, slots, bytes }) => `${kind} ${slots} × ${bytes}`).join(" + ");
-		throw new TokError(
-			"lm",
-			`${formatPolicy(cache.policy)}: expected a cache within the ${limit} bytes of memory, got ${bytes} ` +
-				`(${sum}, slots × bytes). Choose a smaller window or memory.`,
-		);
-	}
-	return runtime.createKvStore(cacheShape(config, cache.policy, cache.slots(), remembering));
 }
 
 /** Throws unless every id is a token of the vocabulary. */

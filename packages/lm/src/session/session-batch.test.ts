@@ -1,5 +1,8 @@
 /** Batches on a tiny model, rule by rule: SPEC.md. */
-import { dense, type Policy, recompute, rolling, sink } from "@tok/kv-cache";
+import { rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { dense, type Policy, parsePolicy, recompute, rolling, sink } from "@tok/kv-cache";
 import { cpu } from "@tok/runtime-cpu";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadModel } from "../load-model.ts";
@@ -159,6 +162,22 @@ describe("places", () => {
 });
 
 describe("lifetime", () => {
+	test("S22 S26: a session smaller than the batch is saved, and goes on alone in the batch's buffers", async () => {
+		const path = join(tmpdir(), `tok-batch-${process.pid}.toksession`);
+		const batch = model.createBatch({ policy: parsePolicy("sink:4,rolling:60"), size: 2 });
+		const session = batch.createSession({ policy: parsePolicy("sink:4,rolling:28") });
+		await session.append("The harbour was quiet when the clockmaker came home, and so it stayed.");
+		await session.save(path);
+		const restored = await model.restoreSession(path);
+		expect(restored.stats).toEqual(session.stats);
+		const options = { temperature: 0, ignoreEndOfText: true, maxTokens: 12 } as const;
+		expect((await collect(restored.generate(options))).ids).toEqual(
+			(await collect(session.generate(options))).ids,
+		);
+		batch.dispose();
+		rmSync(path);
+	});
+
 	test("S28: a fork is on its own and goes on alike", async () => {
 		using batch = model.createBatch({ policy, size: 1 });
 		const session = batch.createSession();

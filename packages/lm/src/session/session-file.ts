@@ -79,12 +79,17 @@ export function openSession(path: string): SavedSession {
 /** Checks the fields whose values are used here; the others are compared with what the model expects. */
 function checkedHeader(file: SealedFile): SessionHeader {
 	const header = file.header() as Partial<SessionHeader> | null;
-	const { policy, tail, attached, pending, random, logits, cacheBytes } = header ?? {};
+	const { policy, shape, tail, attached, pending, random, logits, cacheBytes } = header ?? {};
 	const valid =
 		typeof policy === "string" &&
 		(random === null || isRandomState(random)) &&
 		[tail, attached, pending].every((ids) => Array.isArray(ids)) &&
 		[logits, cacheBytes].every((count) => Number.isSafeInteger(count) && (count as number) >= 0);
-	if (!valid) throw file.damaged("its header lacks a field");
-	return header as SessionHeader;
+	const { kinds = [] } = shape ?? {};
+	if (!valid || typeof shape !== "object" || shape === null || !Array.isArray(kinds))
+		throw file.damaged("its header lacks a field");
+	if (kinds.length === 0) return header as SessionHeader;
+	// JSON has no undefined, which stands for a segment of the usual kind.
+	const usual = kinds.map((kind) => kind ?? undefined);
+	return { ...(header as SessionHeader), shape: { ...shape, kinds: usual } };
 }
