@@ -2,14 +2,14 @@
  * Every policy on all of its goldens' tokens (goldens/smollm2), both precisions, as a table; exits with 1 when one is
  * beyond its tolerance. Takes about a quarter of an hour on two cores:
  *
- *     pnpm --filter @tok/lm exactness [exact|fast] [chunk] [tokens]
+ *     pnpm --filter @tok/lm exactness [exact|fast|both] [chunk] [tokens] [part of the policies' names]
  */
 import { formatPolicy } from "@tok/kv-cache";
 import { loadModel, type Precision } from "@tok/lm";
 import { cpu } from "@tok/runtime-cpu";
 import { distance, goldenLikelihoods, goldenTokens, likelihoodGoldens } from "../src/testing/real-goldens.ts";
 
-const [precision, chunk = "512", most = "6143"] = process.argv.slice(2);
+const [precision, chunk = "512", most = "6143", part = ""] = process.argv.slice(2);
 const tolerances = {
 	exact: { worst: 2e-3, mean: 1e-4, perplexity: 1e-4 },
 	fast: { worst: Number.POSITIVE_INFINITY, mean: 0.05, perplexity: 0.01 },
@@ -24,6 +24,7 @@ for (const precision of precisions) {
 	// One policy at a time: a graph holds all weights.
 	for (const golden of likelihoodGoldens) {
 		const { policy, positions, from } = golden;
+		if (!formatPolicy(policy).includes(part)) continue;
 		await using runtime = cpu();
 		await using model = await loadModel("smollm2-135m", { runtime, precision });
 		await model.prepare(policy);

@@ -1,8 +1,6 @@
 /** `tok perplexity`: how well a model predicts a text when its cache is kept by a policy. */
-import { writeFile } from "node:fs/promises";
 import { formatPolicy, parsePolicy } from "@tok/kv-cache";
 import type { Command } from "../command.ts";
-import { fail } from "../errors.ts";
 import { write, writeJson } from "../io.ts";
 import { prepareTokens, tokenFlags } from "../read-tokens.ts";
 import {
@@ -17,6 +15,7 @@ import {
 import { formatBytes, formatCount, formatRate, rate } from "../terminal/format.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 import { prepare, withModel } from "../with-model.ts";
+import { writeAside } from "../write-aside.ts";
 
 export const perplexity: Command = {
 	name: "perplexity",
@@ -98,9 +97,5 @@ export const perplexity: Command = {
 async function writeNumbers(path: string, values: Float32Array): Promise<void> {
 	const bytes = new DataView(new ArrayBuffer(values.length * 4));
 	for (const [index, value] of values.entries()) bytes.setFloat32(index * 4, value, true);
-	try {
-		await writeFile(path, bytes);
-	} catch (error) {
-		fail(`--nll-out: cannot write ${path}: ${(error as NodeJS.ErrnoException).code}.`, { cause: error });
-	}
+	await writeAside("--nll-out", path, new Uint8Array(bytes.buffer));
 }

@@ -1,5 +1,5 @@
 /** `tok eval` on a model that copies what it can look back on, so that the right counts are known. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Model } from "@tok/lm";
@@ -373,6 +373,18 @@ describe("heads", () => {
 		expect(JSON.parse(readFileSync(out, "utf8"))).toEqual(report);
 		const read = await evaluate(["needle", "--text-file", file("book.txt"), "--memory-heads", out], {});
 		expect(read.code).toBe(0);
+	});
+
+	test("interrupted it says what it had, and writes no file", async () => {
+		const out = file("half.json");
+		const { code, stdout } = await evaluate(argv("--counts", "1,2", "--out", out, "--json"), {
+			lend: remembering(),
+			progress: true,
+			abortAt: /2 of 3 samples with 1 heads/,
+		});
+		expect(code).toBe(130);
+		expect(JSON.parse(stdout)).toMatchObject({ complete: false, choices: [{ heads: 3, exact: 3 }] });
+		expect(existsSync(out)).toBe(false);
 	});
 
 	test("as a table, within 80 columns", async () => {

@@ -1,5 +1,4 @@
 /** `tok eval heads`: which key/value heads remember, and how few of them suffice. */
-import { rename, rm, writeFile } from "node:fs/promises";
 import { type HeadRanking, type NeedleResult, needle, type RankedHead, rankMemoryHeads } from "@tok/eval";
 import { formatPolicy, parsePolicy } from "@tok/kv-cache";
 import type { Command, Context } from "../../command.ts";
@@ -17,6 +16,7 @@ import {
 	runFlags,
 } from "../../shared-flags.ts";
 import { formatColumns, formatCount, formatShare } from "../../terminal/format.ts";
+import { writeAside } from "../../write-aside.ts";
 import { seedFlag } from "./evaluation-flags.ts";
 import { describeRounds } from "./recall-report.ts";
 import { type Outcome, runEvaluation } from "./run-evaluation.ts";
@@ -105,8 +105,9 @@ export const heads: Command = {
 				`--gap: expected the codes to lie outside the window of ${formatPolicy(policy)}, got ${gap} and none recalled.`,
 			);
 		const tried: Choice[] = [];
+		let { complete } = ranking;
 		for (const count of [...new Set(counts)].sort((a, b) => a - b)) {
-			if (count >= all.length || !ranking.complete) continue;
+			if (count >= all.length || !complete) break;
 			const best = all.slice(0, count).map(({ layer, head }) => ({ layer, heads: [head] }));
 			// A graph for each choice is not worth keeping.
 			const chosen = { ...settings, memoryHeads: best, prepare: false };
@@ -115,9 +116,9 @@ export const heads: Command = {
 				run: (model, options) => needle(model, { ...common, gaps: [gap], ...options }),
 				describe: (results) => describeRounds(results, samples, `samples with ${count} heads`),
 			});
+			complete = outcome?.complete === true;
 			const [result] = outcome?.results ?? [];
-			if (result !== undefined && outcome?.complete) tried.push(choiceOf(count, result));
-			if (!outcome?.complete) break;
+			if (complete && result !== undefined) tried.push(choiceOf(count, result));
 		}
 		const choices = [...tried, choiceOf(all.length, ranking.results)];
 		const enough = choices.find(({ exact }) => exact >= ranking.results.exact - 1);
@@ -127,12 +128,14 @@ export const heads: Command = {
 			policy: formatPolicy(policy),
 			gap,
 			seed,
-			complete: ranking.complete,
+			complete,
 			heads: names.slice(0, enough?.heads),
 			choices,
 			ranking: all,
 		};
-		if (out !== undefined) await writeAside(out, report);
+		// Half a search would name heads that are not the fewest.
+		if (out !== undefined && complete)
+			await writeAside("--out", out, `${JSON.stringify(report, undefined, "\t")}\n`);
 		if (flags.has("json")) await writeJson(io.stdout, report);
 		else await write(io.stdout, tableOf(report, all));
 	},
@@ -187,15 +190,4 @@ function tableOf(
 		`${policy}, ${precision}: a code ${formatCount(gap)} tokens back\n\n${table}\n` +
 		`Within one answer of all: ${heads.length === 1 ? "1 head" : `${heads.length} heads, the best first`}:\n${heads.join(",")}\n`
 	);
-}
-
-async function writeAside(path: string, report: object): Promise<void> {
-	const part = `${path}.part`;
-	try {
-		await writeFile(part, `${JSON.stringify(report, undefined, "\t")}\n`);
-		await rename(part, path);
-	} catch (error) {
-		await rm(part, { force: true });
-		throw error;
-	}
 }

@@ -1,9 +1,10 @@
 /** --plot: a chart of the results, as an SVG file. */
-import { stat, writeFile } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { ArgsDef } from "citty";
 import { fail } from "../../errors.ts";
 import type { Flags } from "../../flags.ts";
+import { writeAside } from "../../write-aside.ts";
 
 type Charts = typeof import("../../charts/charts.ts");
 
@@ -27,11 +28,6 @@ export async function readPlotFlag(flags: Flags): Promise<Plot> {
 	if (!found?.isDirectory())
 		fail(`--plot: cannot write to ${folder}: there is no such folder. Make it first.`);
 	return async (draw) => {
-		const svg = draw(await import("../../charts/charts.ts"));
-		try {
-			await writeFile(path, svg);
-		} catch (error) {
-			fail(`--plot: cannot write ${path}: ${(error as NodeJS.ErrnoException).code}.`, { cause: error });
-		}
+		await writeAside("--plot", path, draw(await import("../../charts/charts.ts")));
 	};
 }
