@@ -1,5 +1,4 @@
 /** Archives apart from sessions, on a tiny model: S37 to S39 of SPEC.md. */
-import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parsePolicy } from "@tok/kv-cache";
@@ -11,8 +10,9 @@ import type { Model, Session, SessionOptions } from "../model.ts";
 import { logSoftmaxAt } from "../sampling/logprobs.ts";
 import { collect } from "../testing/collect.ts";
 import { ReferenceDecoder, type ReferencePolicy } from "../testing/reference-decoder.ts";
+import { resealed, sealedHeader } from "../testing/resealed.ts";
 import { removeFolder, tinyConfig, tinyModelFolder } from "../testing/tiny-model.ts";
-import { inspectArchive, openArchive } from "./archive-file.ts";
+import { type ArchiveHeader, inspectArchive, openArchive } from "./archive-file.ts";
 
 const runtime = cpu({ threads: 1 });
 const greedy = { temperature: 0, ignoreEndOfText: true } as const;
@@ -345,16 +345,8 @@ describe("S39: a file that is not a whole archive", () => {
 	});
 
 	test("with a good checksum over a header that lies", async () => {
-		const start = 12;
-		const end = start + whole.readUInt32LE(8);
-		const header = JSON.parse(whole.toString("utf8", start, end));
-		const lie = (change: Record<string, unknown>): Promise<string> => {
-			const json = Buffer.from(JSON.stringify({ ...header, ...change }));
-			const length = Buffer.alloc(4);
-			length.writeUInt32LE(json.length);
-			const body = Buffer.concat([whole.subarray(0, 8), length, json, whole.subarray(end, -32)]);
-			return refuse(Buffer.concat([body, createHash("sha256").update(body).digest()]));
-		};
+		const header = sealedHeader<ArchiveHeader>(whole);
+		const lie = (change: Record<string, unknown>): Promise<string> => refuse(resealed(whole, change));
 		for (const problem of [
 			{ model: undefined },
 			{ precision: "half" },

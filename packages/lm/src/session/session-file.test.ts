@@ -1,6 +1,5 @@
 /** Sessions on disk: SPEC.md, S22 to S25. */
 import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,7 +10,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadModel } from "../load-model.ts";
 import type { GenerateOptions, Model, Session } from "../model.ts";
 import { collect } from "../testing/collect.ts";
+import { resealed, sealedHeader } from "../testing/resealed.ts";
 import { removeFolder, type TinyModelOptions, tinyModelFolder } from "../testing/tiny-model.ts";
+import type { SessionHeader } from "./session-file.ts";
 
 const runtime = cpu({ threads: 1 });
 const prompt = "The harbour was quiet when the clockmaker came home, and so it stayed.";
@@ -211,16 +212,8 @@ describe("S24: a file that is not a whole session", () => {
 	});
 
 	test("with a good checksum over a header that lies", async () => {
-		const start = 12;
-		const end = start + whole.readUInt32LE(8);
-		const header = JSON.parse(whole.toString("utf8", start, end));
-		const lie = (change: Record<string, unknown>): Promise<string> => {
-			const json = Buffer.from(JSON.stringify({ ...header, ...change }));
-			const length = Buffer.alloc(4);
-			length.writeUInt32LE(json.length);
-			const body = Buffer.concat([whole.subarray(0, 8), length, json, whole.subarray(end, -32)]);
-			return refuse(Buffer.concat([body, createHash("sha256").update(body).digest()]));
-		};
+		const header = sealedHeader<SessionHeader>(whole);
+		const lie = (change: Record<string, unknown>): Promise<string> => refuse(resealed(whole, change));
 		const problems = [
 			{ model: undefined },
 			{ policy: 7 },

@@ -1,5 +1,5 @@
 /**
- * A session on disk: a sealed file whose body is the logits and the cache's buffers, both float32. Written aside and
+ * A session on disk: a sealed file whose body is the logits, float32, and the cache's buffers. Written aside and
  * renamed; read back only when every byte is there and unchanged.
  */
 import type { CacheSnapshot } from "@tok/kv-cache";
