@@ -14,7 +14,9 @@ test("the exported names", () => {
 		  "loadTokenizer",
 		  "quantizeModel",
 		  "quantizeTypes",
+		  "removeStoredModel",
 		  "resolveModel",
+		  "storedModels",
 		]
 	`);
 });

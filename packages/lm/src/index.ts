@@ -26,7 +26,9 @@ export type {
 	SessionOptions,
 	SessionStats,
 	SpeculationCounts,
+	WriteTarget,
 } from "./model.ts";
+export type { ModelSource } from "./model-files.ts";
 export {
 	type QuantizeOptions,
 	type QuantizeReport,
@@ -36,8 +38,9 @@ export {
 } from "./quantize-model.ts";
 export { cacheFolder } from "./resolve/cache-folder.ts";
 export { type KnownModel, knownModels } from "./resolve/known-models.ts";
-export type { ModelFormat } from "./resolve/local-model.ts";
+export type { ModelFormat } from "./resolve/model-format.ts";
 export { type ResolvedModel, type ResolveOptions, resolveModel } from "./resolve/resolve-model.ts";
+export { removeStoredModel, type StoredModel, storedModels } from "./resolve/stored-models.ts";
 export type { Sampling } from "./sampling/sampling.ts";
 export { inspectArchive } from "./session/archive-file.ts";
 export type { ChatMessage, ChatTemplate, NextTurns, RenderOptions } from "./text/chat-template.ts";

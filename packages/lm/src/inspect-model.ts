@@ -7,14 +7,16 @@ import { checkedHeads } from "./decoder/decoder-engine.ts";
 import { defaultPrecision } from "./default-precision.ts";
 import type { TensorFile } from "./formats/tensor-file.ts";
 import type { MemoryHeads } from "./model.ts";
+import { type ModelFiles, type ModelSource, nameOf } from "./model-files.ts";
 import type { OpenDecoder } from "./open-decoder.ts";
+import { openFiles } from "./open-files.ts";
 import { type ModelText, openDecoder, openText } from "./open-model.ts";
-import { type ResolvedModel, type ResolveOptions, resolveModel } from "./resolve/resolve-model.ts";
+import type { ResolveOptions } from "./resolve/resolve-model.ts";
 
 export interface ModelReport {
 	readonly name: string;
 	readonly path: string;
-	readonly format: ResolvedModel["format"];
+	readonly format: ModelFiles["format"];
 	readonly architecture: string;
 	readonly layers: number;
 	readonly hiddenSize: number;
@@ -63,16 +65,16 @@ export interface InspectOptions extends ResolveOptions {
 
 /** Throws a TokError when the model is not found, is damaged, or its architecture is unknown. */
 export async function inspectModel(
-	name: string,
+	source: ModelSource,
 	{ policy, memoryHeads, ...options }: InspectOptions = {},
 ): Promise<ModelReport> {
-	const found = await resolveModel(name, options);
+	const found = await openFiles(source, options);
 	const decoder = openDecoder(found);
 	const { file, config } = decoder;
 	try {
 		const text = await textOrProblem(found, decoder);
 		return {
-			name,
+			name: nameOf(source),
 			path: found.path,
 			format: found.format,
 			...shapeOf(config),
@@ -121,7 +123,7 @@ function tensorsOf(file: TensorFile) {
 	return { parameters, bytes, tensors: [...byType.values()].sort((a, b) => b.bytes - a.bytes) };
 }
 
-async function textOrProblem(found: ResolvedModel, decoder: OpenDecoder): Promise<ModelText | string> {
+async function textOrProblem(found: ModelFiles, decoder: OpenDecoder): Promise<ModelText | string> {
 	try {
 		return await openText(found, decoder);
 	} catch (error) {

@@ -1,5 +1,4 @@
 /** A model in use: the implementation of `Model`. */
-import { setImmediate } from "node:timers/promises";
 import { formatPolicy, fullSlots, type Policy, type Positions, parsePolicy, sink } from "@tok/kv-cache";
 import { kvParts, type Runtime, TokError } from "@tok/runtime";
 import { archiveLayout } from "./decoder/archive-layout.ts";
@@ -8,6 +7,7 @@ import { DecoderEngine } from "./decoder/decoder-engine.ts";
 import { checkIds, DecoderState } from "./decoder/decoder-state.ts";
 import { StepBatch } from "./decoder/step-batch.ts";
 import { graphKey } from "./graph-key.ts";
+import { nextTurn } from "./later.ts";
 import type {
 	ArchiveFileOptions,
 	Batch,
@@ -113,11 +113,12 @@ export class LanguageModel implements Model, SessionModel {
 	}
 
 	async createSessionWithArchive(
-		path: string,
+		source: string | Blob,
 		{ signal, onProgress, ...options }: SessionOptions & ArchiveFileOptions,
 	): Promise<Session> {
 		this.engine.checkOpen();
-		const archive = await openArchive(path, signal);
+		const archive = await openArchive(source, signal);
+		const { path } = archive;
 		try {
 			const { state, ...rest } = this.#begin(options, (policy, positions) => {
 				const layout = archiveLayout(policy);
@@ -147,7 +148,7 @@ export class LanguageModel implements Model, SessionModel {
 					await state.store.writeSlots(state.archive?.segment ?? 0, slot, rows);
 					slot += blockSize;
 					onProgress?.(slot, tokens);
-					if (slot % (64 * blockSize) === 0) await setImmediate();
+					if (slot % (64 * blockSize) === 0) await nextTurn();
 					signal?.throwIfAborted();
 				}
 				this.engine.checkOpen();
@@ -181,12 +182,15 @@ export class LanguageModel implements Model, SessionModel {
 		return new DecoderSession(this, state, chunk, { pending: pinned, logits: undefined, random: undefined });
 	}
 
-	async restoreSession(path: string, { policy, chunk = CHUNK }: RestoreOptions = {}): Promise<Session> {
+	async restoreSession(
+		source: string | Blob,
+		{ policy, chunk = CHUNK }: RestoreOptions = {},
+	): Promise<Session> {
 		this.engine.checkOpen();
 		checkChunk(chunk);
-		const saved = openSession(path);
+		const saved = await openSession(source);
 		try {
-			const { header } = saved;
+			const { header, path } = saved;
 			const { precision, vocabularySize } = this.info;
 			expectSame(path, "model", this.fingerprint(), header.model, "Load the model that it was saved with.");
 			expectSame(path, "precision", precision, header.precision, `Load the model as ${header.precision}.`);

@@ -1,27 +1,29 @@
-/** From a name to a model in use. */
+/** From a name, or from files, to a model in use. */
 import { defaultPrecision } from "./default-precision.ts";
 import { LanguageModel } from "./language-model.ts";
 import type { LoadModelOptions, Model } from "./model.ts";
+import { type ModelSource, nameOf } from "./model-files.ts";
+import { openFiles } from "./open-files.ts";
 import { openDecoder, openText } from "./open-model.ts";
-import { resolveModel } from "./resolve/resolve-model.ts";
 
 /**
- * Loads a model: a path, a name such as "smollm2-135m", or hf:owner/repo/file; fetched into the cache when it is
- * not at hand. The graph is built when a session first needs it.
+ * Loads a model: a path or, in a browser, a URL; a name such as "smollm2-135m"; hf:owner/repo/file; or what the user has
+ * chosen, a GGUF file as a `File` or the `File`s of a folder. What is not at hand is fetched, once: into the cache, or
+ * into the browser's storage for the site. The graph is built when a session first needs it.
  * @throws TokError when the model cannot be found, is damaged, or is of a kind that tok does not read.
  */
-export async function loadModel(name: string, options: LoadModelOptions): Promise<Model> {
+export async function loadModel(source: ModelSource, options: LoadModelOptions): Promise<Model> {
 	const { runtime, precision, memoryHeads, signal, onProgress } = options;
-	const resolved = await resolveModel(name, {
+	const files = await openFiles(source, {
 		...(signal === undefined ? {} : { signal }),
 		...(onProgress === undefined ? {} : { onProgress }),
 	});
 	signal?.throwIfAborted();
-	const decoder = openDecoder(resolved);
+	const decoder = openDecoder(files);
 	try {
-		const text = await openText(resolved, decoder);
+		const text = await openText(files, decoder);
 		return new LanguageModel({
-			name,
+			name: nameOf(source),
 			decoder,
 			text,
 			precision: precision ?? defaultPrecision(decoder.file),

@@ -2,12 +2,13 @@
  * A digest that tells models apart without reading all of their weights: the configuration, and of every tensor its
  * name, type, shape, and its first, middle and last row. Copies of one model agree wherever they lie.
  */
-import { createHash } from "node:crypto";
+import { platform } from "#platform";
 import type { DecoderConfig } from "./decoder/decoder-config.ts";
 import type { TensorFile } from "./formats/tensor-file.ts";
+import { toHex } from "./sha256.ts";
 
 export function modelFingerprint(config: DecoderConfig, file: TensorFile): string {
-	const hash = createHash("sha256").update(JSON.stringify(config));
+	const hash = platform.createSha256().update(JSON.stringify(config));
 	for (const { name, type, dims } of file.tensors.values()) {
 		hash.update(`${name}\0${type}\0${dims.join(",")}\0`);
 		for (const [begin, end] of sampledRows(dims)) {
@@ -15,7 +16,7 @@ export function modelFingerprint(config: DecoderConfig, file: TensorFile): strin
 			hash.update(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength));
 		}
 	}
-	return hash.digest("hex");
+	return toHex(hash.digest());
 }
 
 /** Ranges of the outermost dimension: a vector whole, three rows of a matrix, one plane of anything larger. */

@@ -21,6 +21,9 @@ export interface MemoryHeads {
 	readonly heads?: readonly number[] | undefined;
 }
 
+/** A path, in Node, or a stream anywhere. */
+export type WriteTarget = string | WritableStream<Uint8Array>;
+
 export interface LoadModelOptions {
 	/** Executes the graphs. The caller keeps it and disposes it after the model. */
 	readonly runtime: Runtime;
@@ -47,7 +50,7 @@ export interface Progress {
 }
 
 export interface ModelInfo {
-	/** The name or path that the model was loaded by. */
+	/** The name or path that the model was loaded by; of a `File` its name, of several their folder's. */
 	readonly name: string;
 	/** "llama", "qwen3", … */
 	readonly architecture: string;
@@ -88,9 +91,15 @@ export interface Model {
 	 * none. Rejects another model's file, one of another precision, block size or memory heads, one that the policy's
 	 * memory has no room for, a cut and an altered one.
 	 */
-	createSessionWithArchive(path: string, options: SessionOptions & ArchiveFileOptions): Promise<Session>;
-	/** Continues a saved session. Rejects another model's, another policy's, a cut and an altered file. */
-	restoreSession(path: string, options?: RestoreOptions): Promise<Session>;
+	createSessionWithArchive(
+		source: string | Blob,
+		options: SessionOptions & ArchiveFileOptions,
+	): Promise<Session>;
+	/**
+	 * Continues a saved session, from a path or from the file's bytes. Rejects another model's, another policy's, a cut
+	 * and an altered file.
+	 */
+	restoreSession(source: string | Blob, options?: RestoreOptions): Promise<Session>;
 	/** −ln p of ids[1], ids[2], … given what the policy shows of the tokens before each (nats). */
 	negativeLogLikelihoods(ids: ArrayLike<number>, options: LikelihoodOptions): Promise<Float32Array>;
 	dispose(): Promise<void>;
@@ -121,6 +130,7 @@ export interface ArchiveFileOptions {
 
 /** What an archive file says of itself. */
 export interface ArchiveInfo {
+	/** Of a `File` its name. */
 	readonly path: string;
 	/** Tokens that it holds, whole blocks of them. */
 	readonly tokens: number;
@@ -297,14 +307,14 @@ export interface Session {
 	/** Forgets the last `count` tokens. Throws when the policy has not retained enough before them. */
 	rewind(count: number): void;
 	fork(): Session;
-	/** Writes the session to a file: aside first, then renamed. */
-	save(path: string): Promise<void>;
+	/** Writes the session: to a file aside first, then renamed; to a stream, which is closed, or aborted on failure. */
+	save(target: WriteTarget): Promise<void>;
 	/**
 	 * Writes the archive alone, for sessions that begin with it (`Model.createSessionWithArchive`), and with it the
-	 * window's whole blocks. It is written aside first, then renamed. Rejects under a policy without a `memory` that
+	 * window's whole blocks. A file is written aside first, then renamed. Rejects under a policy without a `memory` that
 	 * takes what the window drops, and while there is no whole block.
 	 */
-	saveArchive(path: string, options?: ArchiveFileOptions): Promise<ArchiveReport>;
+	saveArchive(target: WriteTarget, options?: ArchiveFileOptions): Promise<ArchiveReport>;
 	dispose(): void;
 	[Symbol.dispose](): void;
 }

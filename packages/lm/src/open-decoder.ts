@@ -1,6 +1,4 @@
 /** Opens a model's file and says what decoder it holds; the tensors stay where they are. */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { Pairing } from "@tok/rope";
 import { TokError } from "@tok/runtime";
 import type { Architecture } from "./architectures/architecture.ts";
@@ -10,7 +8,9 @@ import { configFromGguf } from "./architectures/gguf-config.ts";
 import { checkWeights } from "./decoder/check-weights.ts";
 import { type DecoderConfig, decoderConfig } from "./decoder/decoder-config.ts";
 import { ggufNames, type TensorNames, transformersNames, Weights } from "./decoder/weights.ts";
-import { openTensorFile } from "./formats/open-tensor-file.ts";
+import { type ByteSource, type FileFolder, readText } from "./formats/byte-source.ts";
+import { readGguf } from "./formats/gguf.ts";
+import { openSafetensors } from "./formats/safetensors.ts";
 import type { TensorFile } from "./formats/tensor-file.ts";
 
 export interface OpenDecoder {
@@ -20,9 +20,10 @@ export interface OpenDecoder {
 	readonly pairing: Pairing;
 }
 
-/** A GGUF file. Throws when its architecture is unknown or its metadata is incomplete. */
-export function openGgufDecoder(path: string): OpenDecoder {
-	return closingOnError(openTensorFile(path), (file) => {
+/** A GGUF file, which it takes over. Throws when its architecture is unknown or its metadata is incomplete. */
+export function openGgufDecoder(source: ByteSource): OpenDecoder {
+	const { path } = source;
+	return closingOnError(readGguf(source), (file) => {
 		const name = file.metadata.get("general.architecture");
 		if (typeof name !== "string")
 			throw new TokError(
@@ -41,9 +42,8 @@ export function openGgufDecoder(path: string): OpenDecoder {
 }
 
 /** A folder in transformers' layout: config.json beside safetensors. Throws as `openGgufDecoder` does. */
-export function openTransformersDecoder(folder: string): OpenDecoder {
-	const path = join(folder, "config.json");
-	const record = readConfig(path);
+export function openTransformersDecoder(folder: FileFolder): OpenDecoder {
+	const { path, record } = readConfig(folder);
 	const type = record.model_type;
 	if (typeof type !== "string")
 		throw new TokError(
@@ -52,7 +52,7 @@ export function openTransformersDecoder(folder: string): OpenDecoder {
 		);
 	const architecture = architectureByModelType(type, path);
 	const config = new ConfigReader({ ...architecture.defaults, ...record }, path);
-	return closingOnError(openTensorFile(folder), (file) =>
+	return closingOnError(openSafetensors(folder), (file) =>
 		checked(architecture, config, file, { names: transformersNames, pairing: "half" }),
 	);
 }
@@ -77,14 +77,21 @@ function checked(
 	return { file, config, weights, pairing };
 }
 
-function readConfig(path: string): ConfigRecord {
+function readConfig(folder: FileFolder): { readonly path: string; readonly record: ConfigRecord } {
+	const source = folder.open("config.json");
+	if (source === undefined)
+		throw new TokError(
+			"lm",
+			`${folder.path}: expected a config.json in the folder, got none; check the path`,
+		);
+	const { path } = source;
 	try {
-		const parsed: unknown = JSON.parse(readFileSync(path, "utf8"));
+		const parsed: unknown = JSON.parse(readText(source));
 		if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) {
 			const record = parsed as ConfigRecord;
 			// Multimodal checkpoints keep the language model's part apart.
 			const text = record.text_config;
-			return typeof text === "object" && text !== null ? (text as ConfigRecord) : record;
+			return { path, record: typeof text === "object" && text !== null ? (text as ConfigRecord) : record };
 		}
 	} catch (cause) {
 		throw new TokError("lm", `${path}: expected a readable config.json: ${(cause as Error).message}`, {

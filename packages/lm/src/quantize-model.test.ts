@@ -7,11 +7,11 @@ import { cpu } from "@tok/runtime-cpu";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { DecoderEngine } from "./decoder/decoder-engine.ts";
 import { DecoderState } from "./decoder/decoder-state.ts";
-import { openGguf } from "./formats/gguf.ts";
-import { openTensorFile } from "./formats/open-tensor-file.ts";
+import { openFileSource } from "./formats/file-source.ts";
 import { openGgufDecoder } from "./open-decoder.ts";
 import { quantizeModel } from "./quantize-model.ts";
 import { convertedGguf } from "./testing/converted-gguf.ts";
+import { openGguf, openTensorFile } from "./testing/open-tensor-file.ts";
 import { tinyModelFolder } from "./testing/tiny-model.ts";
 
 const goldens = new URL("../../../goldens/", import.meta.url);
@@ -30,7 +30,7 @@ afterEach(() => rmSync(folder, { recursive: true }));
 /** Logits of the last of some tokens, in float32. */
 async function logits(path: string): Promise<Float32Array> {
 	await using runtime = cpu({ threads: 1 });
-	const { file, ...decoder } = openGgufDecoder(path);
+	const { file, ...decoder } = openGgufDecoder(openFileSource(path));
 	const engine = new DecoderEngine({ ...decoder, precision: "exact", runtime });
 	const state = DecoderState.create(engine, [sink(2), rolling(30)], "in-cache");
 	const ids = Array.from({ length: 24 }, (_, i) => (i * 37 + 5) % 160);

@@ -4,13 +4,17 @@
  */
 
 import { TokError } from "@tok/runtime";
-import { openGguf } from "./formats/gguf.ts";
+import { readGguf } from "./formats/gguf.ts";
 import type { GgufValue } from "./formats/gguf-values.ts";
-import { writeGgufStepwise } from "./formats/gguf-writer.ts";
+import { ggufChunks } from "./formats/gguf-writer.ts";
+import { writeBytes } from "./formats/open-bytes.ts";
 import { quantizeQ4_0, quantizeQ8_0 } from "./formats/quantize/blocks-of-32.ts";
 import type { TensorContent } from "./formats/tensor-content.ts";
 import type { TensorFile, TensorInfo } from "./formats/tensor-file.ts";
-import { type ResolveOptions, resolveModel } from "./resolve/resolve-model.ts";
+import type { WriteTarget } from "./model.ts";
+import type { ModelSource } from "./model-files.ts";
+import { openFiles } from "./open-files.ts";
+import type { ResolveOptions } from "./resolve/resolve-model.ts";
 
 /** Types that `quantizeModel` writes. */
 export const quantizeTypes = ["Q8_0", "Q4_0"] as const;
@@ -18,12 +22,13 @@ export type QuantizeType = (typeof quantizeTypes)[number];
 
 export interface QuantizeOptions extends ResolveOptions {
 	readonly type: QuantizeType;
-	/** Path of the new file: written aside, then renamed. */
-	readonly out: string;
+	/** The new file's path: written aside, then renamed. Or a stream. */
+	readonly out: WriteTarget;
 }
 
 export interface QuantizeReport {
-	readonly path: string;
+	/** Undefined when it was written to a stream. */
+	readonly path: string | undefined;
 	readonly type: QuantizeType;
 	/** Bytes of the tensors, before and after. */
 	readonly before: number;
@@ -35,44 +40,38 @@ const fileTypes: Readonly<Record<QuantizeType, number>> = { Q4_0: 2, Q8_0: 7 };
 const blockBytes: Readonly<Record<QuantizeType, number>> = { Q4_0: 18, Q8_0: 34 };
 
 /**
- * Writes the model `name` anew. Rounding a file that is quantised already adds an error to its own: the better source
+ * Writes a model anew. Rounding a file that is quantised already adds an error to its own: the better source
  * is one in F16 or F32.
  * @throws TokError when the model is no GGUF file, is damaged, or the new one cannot be written.
  */
 export async function quantizeModel(
-	name: string,
+	source: ModelSource,
 	{ type, out, ...options }: QuantizeOptions,
 ): Promise<QuantizeReport> {
-	const found = await resolveModel(name, options);
+	const found = await openFiles(source, options);
 	if (found.format !== "gguf")
 		throw new TokError(
 			"lm",
 			`${found.path}: expected a GGUF file to quantise, got a folder in transformers' layout. Convert it first.`,
 		);
-	const file = openGguf(found.path);
+	const file = readGguf(found.source);
 	try {
 		const tensors = [...file.tensors.values()].map((info) => converted(file, info, type));
 		const values = new Map(file.values);
 		values.set("general.file_type", { type: "uint32", value: fileTypes[type] } as GgufValue);
 		const before = [...file.tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
 		let after = 0;
-		await writeGgufStepwise(
-			out,
-			{ values, tensors },
-			{
-				signal: options.signal,
-				onTensor: (index, bytes) => {
-					after += bytes;
-					options.onProgress?.({
-						stage: "read",
-						label: tensors[index]?.name ?? "",
-						loaded: index + 1,
-						total: tensors.length,
-					});
-				},
-			},
-		);
-		return { path: out, type, before, after };
+		const chunks = ggufChunks({ values, tensors }, (index, bytes) => {
+			after += bytes;
+			options.onProgress?.({
+				stage: "read",
+				label: tensors[index]?.name ?? "",
+				loaded: index + 1,
+				total: tensors.length,
+			});
+		});
+		await writeBytes(out, chunks, options.signal);
+		return { path: typeof out === "string" ? out : undefined, type, before, after };
 	} finally {
 		file.close();
 	}

@@ -74,15 +74,16 @@ export function fakeModel(onToken: (count: number) => void = () => undefined): F
 			if (Array.isArray(options.pin)) stream.push(...options.pin);
 			return session;
 		},
-		async createSessionWithArchive(path, { onProgress, signal, ...options }) {
+		async createSessionWithArchive(source, { onProgress, signal, ...options }) {
 			signal?.throwIfAborted();
+			const path = asPath(source);
 			if (!existsSync(path)) throw new TokError("lm", `${path}: no archive`);
 			onProgress?.(16, 16);
 			attached.push(path);
 			return model.createSession(options);
 		},
-		async restoreSession(path, { policy } = {}) {
-			const saved = await readFile(path, "utf8");
+		async restoreSession(source, { policy } = {}) {
+			const saved = await readFile(asPath(source), "utf8");
 			if (policy !== undefined && formatPolicy(policy) !== saved) throw new TokError("lm", "another policy");
 			return createFakeSession(stream, [], onToken);
 		},
@@ -169,14 +170,14 @@ function createFakeSession(stream: number[], policy: Policy, onToken: (count: nu
 				: [],
 		rewind: () => undefined,
 		fork: () => session,
-		async saveArchive(path, { signal, onProgress } = {}) {
+		async saveArchive(target, { signal, onProgress } = {}) {
 			signal?.throwIfAborted();
 			const tokens = length - (length % 16);
 			onProgress?.(tokens, tokens);
-			await writeFile(path, stream.join());
+			await writeFile(asPath(target), stream.join());
 			return { tokens, bytes: stream.join().length, leftOut: { sinks: 4, dropped: 0, last: length % 16 } };
 		},
-		save: (path) => writeFile(path, formatPolicy(policy)),
+		save: (target) => writeFile(asPath(target), formatPolicy(policy)),
 		dispose: () => undefined,
 		[Symbol.dispose]: () => undefined,
 	};
@@ -223,3 +224,9 @@ const chatTemplate: ChatTemplate = {
 		(addGenerationPrompt ? "<b>a:" : ""),
 	renderNext: (_, next) => ({ text: chatTemplate.render(next), continues: true }),
 };
+
+/** The command knows files alone. */
+function asPath(place: unknown): string {
+	if (typeof place === "string") return place;
+	throw new TokError("lm", "expected a path");
+}

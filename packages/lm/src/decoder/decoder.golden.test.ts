@@ -1,4 +1,5 @@
 /** Every architecture against transformers' logits on a small random model: goldens/lm-tiny and lm-tiny-extra. */
+
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -6,6 +7,7 @@ import { rolling } from "@tok/kv-cache";
 import type { Runtime } from "@tok/runtime";
 import { cpu } from "@tok/runtime-cpu";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { diskFolder } from "../formats/file-source.ts";
 import { openTransformersDecoder } from "../open-decoder.ts";
 import { readGoldenLogits, worstError } from "../testing/golden-logits.ts";
 import { DecoderEngine } from "./decoder-engine.ts";
@@ -21,7 +23,7 @@ afterAll(() => runtime.dispose());
 
 /** Runs with a decoder of the folder, and closes its file. */
 async function withDecoder(folder: string, use: (engine: DecoderEngine) => Promise<void>): Promise<void> {
-	const { file, ...decoder } = openTransformersDecoder(folder);
+	const { file, ...decoder } = openTransformersDecoder(diskFolder(folder));
 	try {
 		await use(new DecoderEngine({ ...decoder, precision: "exact", runtime }));
 	} finally {

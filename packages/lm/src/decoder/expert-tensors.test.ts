@@ -6,12 +6,13 @@ import { fileURLToPath } from "node:url";
 import { dense } from "@tok/kv-cache";
 import { cpu } from "@tok/runtime-cpu";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openTensorFile } from "../formats/open-tensor-file.ts";
-import { writeSafetensors } from "../formats/safetensors-writer.ts";
+import { diskFolder, openFileSource } from "../formats/file-source.ts";
+import { encodeSafetensors } from "../formats/safetensors-writer.ts";
 import type { TensorContent } from "../formats/tensor-content.ts";
-import { openGgufDecoder, openTransformersDecoder } from "../open-decoder.ts";
+import { type OpenDecoder, openGgufDecoder, openTransformersDecoder } from "../open-decoder.ts";
 import { convertedGguf } from "../testing/converted-gguf.ts";
 import { readGoldenLogits, readLogits } from "../testing/golden-logits.ts";
+import { openTensorFile } from "../testing/open-tensor-file.ts";
 import { DecoderEngine } from "./decoder-engine.ts";
 import { DecoderState } from "./decoder-state.ts";
 import { readExperts } from "./expert-tensors.ts";
@@ -42,7 +43,7 @@ function edited(
 	const tensors = [...file.tensors.values()].flatMap(({ name, type, dims }) =>
 		edit({ name, type, dims, data: file.readBytes(name) }),
 	);
-	writeSafetensors(path, { tensors });
+	writeFileSync(path, encodeSafetensors({ tensors }));
 	return { weights: new Weights(openTensorFile(path), transformersNames), path };
 }
 
@@ -111,8 +112,7 @@ test("fast precision: one model's checkpoint and its GGUF file give the same log
 	await using runtime = cpu({ threads: 1 });
 	const golden = readGoldenLogits(join(published, "io.safetensors"));
 	const stream = golden.streams[0] as readonly number[];
-	const read = async (path: string, open: typeof openGgufDecoder): Promise<Float32Array> => {
-		const decoder = open(path);
+	const read = async (decoder: OpenDecoder): Promise<Float32Array> => {
 		const engine = new DecoderEngine({ ...decoder, precision: "fast", runtime });
 		const state = DecoderState.create(engine, [dense()], "in-cache");
 		const logits = await readLogits(state, stream, { chunk: 16, tokens: stream.length });
@@ -120,8 +120,8 @@ test("fast precision: one model's checkpoint and its GGUF file give the same log
 		decoder.file.close();
 		return logits;
 	};
-	const fromBlocks = await read(published, openTransformersDecoder);
-	expect(await read(ggufPath, openGgufDecoder)).toEqual(fromBlocks);
+	const fromBlocks = await read(openTransformersDecoder(diskFolder(published)));
+	expect(await read(openGgufDecoder(openFileSource(ggufPath)))).toEqual(fromBlocks);
 	const errors = fromBlocks.map((logit, i) => Math.abs(logit - Number(golden.logits[i])));
 	// The logits' standard deviation is 4.
 	expect(errors.reduce((a, b) => a + b, 0) / errors.length).toBeLessThan(0.2);

@@ -2,6 +2,7 @@
  * Every architecture through GGUF: the files that llama.cpp's converter makes of goldens/lm-tiny and lm-tiny-extra,
  * byte for byte (goldens/gguf-tiny), read back to the configuration and the logits of the folder they came from.
  */
+
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -11,6 +12,7 @@ import { ropeFrequencies } from "@tok/rope";
 import type { Runtime } from "@tok/runtime";
 import { cpu } from "@tok/runtime-cpu";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { diskFolder, openFileSource } from "../formats/file-source.ts";
 import { type OpenDecoder, openGgufDecoder, openTransformersDecoder } from "../open-decoder.ts";
 import { type ConvertedGguf, convertedGguf } from "../testing/converted-gguf.ts";
 import { readGoldenLogits, worstError } from "../testing/golden-logits.ts";
@@ -63,10 +65,10 @@ describe.each(names)("%s", (name) => {
 	beforeAll(() => {
 		temporary = mkdtempSync(join(tmpdir(), "tok-gguf-"));
 		runtime = cpu({ threads: 1 });
-		source = openTransformersDecoder(folder);
+		source = openTransformersDecoder(diskFolder(folder));
 		converted = convertedGguf(join(manifests, `${name}.json`), source.file);
 		writeFileSync(join(temporary, "model.gguf"), converted.bytes);
-		gguf = openGgufDecoder(join(temporary, "model.gguf"));
+		gguf = openGgufDecoder(openFileSource(join(temporary, "model.gguf")));
 	});
 
 	afterAll(async () => {

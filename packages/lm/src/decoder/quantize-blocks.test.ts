@@ -1,12 +1,12 @@
 /** Weights in bytes: what GGUF's types hold carries over, and what has no lattice is rounded once. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type KnownTensorType, tensorTypes } from "../formats/dequantize/tensor-types.ts";
-import { writeGguf } from "../formats/gguf-writer.ts";
-import { openTensorFile } from "../formats/open-tensor-file.ts";
+import { encodeGguf } from "../formats/gguf-writer.ts";
 import { Random } from "../sampling/random.ts";
+import { openTensorFile } from "../testing/open-tensor-file.ts";
 import { carriers } from "./carry-blocks.ts";
 import { quantizeMatrices } from "./quantize-blocks.ts";
 import { WeightMemory } from "./weight-memory.ts";
@@ -44,7 +44,7 @@ function carriedOver(columns: number, rows: number, stored: readonly Stored[], c
 		dims: [rows, columns],
 		data: bytes,
 	}));
-	writeGguf(path, { values: new Map(), tensors });
+	writeFileSync(path, encodeGguf({ values: new Map(), tensors }));
 	using file = openTensorFile(path);
 	const matrices = [...file.tensors.values()].map((info) => ({ info, rows, columns }));
 	const { codes, scales, blockSize, ...size } = quantizeMatrices(file, matrices, new WeightMemory(), carry);

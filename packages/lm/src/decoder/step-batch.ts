@@ -7,6 +7,7 @@
  */
 import { createCache, formatPolicy, fullSlots, type Policy, type Segment } from "@tok/kv-cache";
 import { type KvBank, type KvStore, TokError } from "@tok/runtime";
+import { later } from "../later.ts";
 import { cacheShape } from "./cache-cost.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import type { GraphSegment } from "./graph-segments.ts";
@@ -140,10 +141,4 @@ export class StepBatch {
 /** Whether two segments are so but for their sizes: one graph reads both. */
 function isAlike(a: Segment, b: Segment): boolean {
 	return JSON.stringify([a.takes, a.recall]) === JSON.stringify([b.takes, b.recall]);
-}
-
-/** After all that is ready to run has run, so that sessions in step meet in one batch. */
-function later(action: () => void): void {
-	if (typeof setImmediate === "function") setImmediate(action);
-	else setTimeout(action, 0);
 }

@@ -2,12 +2,14 @@
  * Every architecture under streaming policies, against a reference that drops entries from lists and rotates all keys
  * afresh at every step. The layers' own windows count in the frame of the positions: in-cache or original.
  */
+
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Policy, parsePolicy, rolling, sink } from "@tok/kv-cache";
 import type { Runtime } from "@tok/runtime";
 import { cpu } from "@tok/runtime-cpu";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { diskFolder } from "../formats/file-source.ts";
 import { openTransformersDecoder } from "../open-decoder.ts";
 import { readGoldenLogits, readLogits } from "../testing/golden-logits.ts";
 import { ReferenceDecoder, type ReferencePolicy } from "../testing/reference-decoder.ts";
@@ -58,7 +60,7 @@ describe.each(models)("%s", (name) => {
 	const golden = readGoldenLogits(join(folder, "io.safetensors"));
 	const stream = golden.streams.flat().slice(0, TOKENS);
 	const reference = new ReferenceDecoder(folder);
-	const { file, ...decoder } = openTransformersDecoder(folder);
+	const { file, ...decoder } = openTransformersDecoder(diskFolder(folder));
 	let runtime: Runtime;
 	let engine: DecoderEngine;
 

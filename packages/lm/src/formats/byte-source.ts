@@ -1,10 +1,8 @@
 /**
- * Where a reader gets its bytes: a file, or memory. Reads are positioned and independent, so that one tensor of a large
- * file costs its own bytes only.
+ * Where a reader gets its bytes: a file, a Blob, or memory. Reads are positioned and independent, so that one tensor of
+ * a large file costs its own bytes only.
  */
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { TokError } from "@tok/runtime";
-import { damagedFile } from "./damaged-file.ts";
 
 export interface ByteSource {
 	/** For error messages: a path, or what stands for it. */
@@ -22,54 +20,21 @@ export interface ByteSource {
 	close(): void;
 }
 
-/** Bytes per system call: below the 2 GiB that one call can transfer. */
-const longestRead = 2 ** 30;
-
-/** Opens a file. Throws when there is none, it is not a file, or it cannot be opened. */
-export function openFileSource(path: string): ByteSource {
-	const descriptor = attempt(path, "opened", () => openSync(path, "r"));
-	let open = true;
-	const close = (): void => {
-		if (open) closeSync(descriptor);
-		open = false;
-	};
-	try {
-		const stat = attempt(path, "inspected", () => fstatSync(descriptor));
-		if (!stat.isFile())
-			throw new TokError("lm", `${path}: expected a file, got something else; check the path`);
-		return {
-			path,
-			size: stat.size,
-			stamp: `${stat.size} ${stat.mtimeMs}`,
-			read(offset, length) {
-				if (!open) throw closed(path);
-				const bytes = allocate(path, length);
-				for (let done = 0; done < length; ) {
-					const wanted = Math.min(length - done, longestRead);
-					const got = attempt(path, "read", () => readSync(descriptor, bytes, done, wanted, offset + done));
-					if (got === 0) {
-						const problem = `expected ${stat.size} bytes as when it was opened, got none at offset ${offset + done}`;
-						throw damagedFile(path, problem);
-					}
-					done += got;
-				}
-				return bytes;
-			},
-			close,
-		};
-	} catch (error) {
-		close();
-		throw error;
-	}
+/** Files by name: a folder on disk, or a list of `File`s. */
+export interface FileFolder {
+	/** For error messages. */
+	readonly path: string;
+	/** The caller closes it. Undefined when there is no file of that name; throws when it cannot be opened. */
+	open(name: string): ByteSource | undefined;
 }
 
 /** Bytes in memory; `path` stands for them in errors. The caller must not change them while the source is in use. */
-export function memorySource(path: string, bytes: Uint8Array): ByteSource {
+export function memorySource(path: string, bytes: Uint8Array, stamp?: string): ByteSource {
 	let open = true;
 	return {
 		path,
 		size: bytes.length,
-		stamp: undefined,
+		stamp,
 		read(offset, length) {
 			if (!open) throw closed(path);
 			const copy = allocate(path, length);
@@ -82,7 +47,16 @@ export function memorySource(path: string, bytes: Uint8Array): ByteSource {
 	};
 }
 
-function allocate(path: string, length: number): Uint8Array<ArrayBuffer> {
+/** All of a source as text; closes it. Throws for what is not UTF-8. */
+export function readText(source: ByteSource): string {
+	try {
+		return new TextDecoder("utf-8", { fatal: true }).decode(source.read(0, source.size));
+	} finally {
+		source.close();
+	}
+}
+
+export function allocate(path: string, length: number): Uint8Array<ArrayBuffer> {
 	try {
 		return new Uint8Array(length);
 	} catch (cause) {
@@ -92,24 +66,27 @@ function allocate(path: string, length: number): Uint8Array<ArrayBuffer> {
 	}
 }
 
-function closed(path: string): TokError {
+export function closed(path: string): TokError {
 	return new TokError(
 		"lm",
 		`${path}: expected an open file, but it has been closed; read tensors before close()`,
 	);
 }
 
-function attempt<T>(path: string, what: string, action: () => T): T {
+/** What failed, in words: "opened", "read". */
+export function attempt<T>(path: string, what: string, action: () => T): T {
 	try {
 		return action();
 	} catch (cause) {
-		const reason = cause instanceof Error ? cause.message : String(cause);
-		throw new TokError(
-			"lm",
-			`${path}: the file could not be ${what} (${reason}); check the path and its permissions`,
-			{
-				cause,
-			},
-		);
+		throw fileError(path, what, cause);
 	}
+}
+
+export function fileError(path: string, what: string, cause: unknown): TokError {
+	const reason = cause instanceof Error ? cause.message : String(cause);
+	return new TokError(
+		"lm",
+		`${path}: the file could not be ${what} (${reason}); check the path and its permissions`,
+		{ cause },
+	);
 }

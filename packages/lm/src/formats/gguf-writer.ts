@@ -13,7 +13,6 @@ import {
 	valueTypes,
 } from "./gguf-values.ts";
 import { concatenate, contentBytes, measure, type TensorContent } from "./tensor-content.ts";
-import { writeAside, writeAsideStepwise } from "./write-aside.ts";
 
 /** The least and the largest value of the integer types. The float types hold any number, rounded. */
 const ranges: Readonly<Partial<Record<GgufScalarType, readonly [number | bigint, number | bigint]>>> = {
@@ -29,34 +28,18 @@ export interface GgufContent {
 	readonly tensors: readonly TensorContent[];
 }
 
-/** Writes a file, aside first, then renamed. Throws for types that GGUF lacks, repeated names, data of another length. */
-export function writeGguf(path: string, content: GgufContent): void {
-	writeAside(path, encode(content));
-}
-
-export interface StepwiseOptions {
-	readonly signal?: AbortSignal | undefined;
-	/** Called after each tensor, with its index and its bytes. */
-	readonly onTensor?: (index: number, bytes: number) => void;
-}
-
-/** As `writeGguf`, letting other work through between tensors. Rejects with the signal's reason, leaving nothing. */
-export async function writeGgufStepwise(
-	path: string,
-	content: GgufContent,
-	{ signal, onTensor }: StepwiseOptions = {},
-): Promise<void> {
-	await writeAsideStepwise(path, encode(content, onTensor), signal);
-}
-
-/** The same bytes in memory. */
+/** A file in memory. Throws as `ggufChunks` does. */
 export function encodeGguf(content: GgufContent): Uint8Array<ArrayBuffer> {
-	return concatenate(encode(content));
+	return concatenate(ggufChunks(content));
 }
 
-function* encode(
+/**
+ * A file piece by piece, one tensor in memory at a time; `onTensor` is called after each, with its index and its bytes.
+ * Throws for types that GGUF lacks, repeated names, and data of another length.
+ */
+export function* ggufChunks(
 	{ values, tensors }: GgufContent,
-	onTensor?: StepwiseOptions["onTensor"],
+	onTensor?: (index: number, bytes: number) => void,
 ): Generator<Uint8Array> {
 	const sizes = measure(tensors);
 	const alignment = alignmentOf(values);

@@ -6,7 +6,7 @@
  * allocated; whatever a file holds, opening it and reading its tensors gives the data or a `TokError`.
  */
 import { TokError } from "@tok/runtime";
-import { type ByteSource, openFileSource } from "./byte-source.ts";
+import type { ByteSource } from "./byte-source.ts";
 import { damagedFile, quote } from "./damaged-file.ts";
 import { type TensorType, tensorTypeOfId } from "./dequantize/tensor-types.ts";
 import { type GgufValue, plainValue, readValue } from "./gguf-values.ts";
@@ -32,12 +32,10 @@ const leastKeyBytes = 13;
 const leastTensorBytes = 24;
 const defaultAlignment = 32;
 
-/** Opens a GGUF file. Throws a `TokError` for a file that is missing, of another format, damaged, or one of a split. */
-export function openGguf(path: string): GgufFile {
-	return readGguf(openFileSource(path));
-}
-
-/** As `openGguf`, over any source. Takes the source over: it is closed by the file, and when reading fails. */
+/**
+ * Opens a GGUF file. Takes the source over: it is closed by the file, and when reading fails. Throws a `TokError` for one
+ * of another format, that is damaged, or one of a split.
+ */
 export function readGguf(source: ByteSource): GgufFile {
 	try {
 		const cursor = new HeaderCursor(source, longestHeader, "the start of the file");

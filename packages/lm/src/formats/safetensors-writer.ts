@@ -5,7 +5,6 @@
 import { TokError } from "@tok/runtime";
 import { type TensorType, tensorTypeInfo, tensorTypeOfDtype } from "./dequantize/tensor-types.ts";
 import { concatenate, contentBytes, measure, type TensorContent } from "./tensor-content.ts";
-import { writeAside } from "./write-aside.ts";
 
 export interface SafetensorsContent {
 	readonly tensors: readonly TensorContent[];
@@ -13,12 +12,7 @@ export interface SafetensorsContent {
 	readonly metadata?: ReadonlyMap<string, string>;
 }
 
-/** Writes a file, aside first, then renamed. Throws for block types, repeated names and data of another length. */
-export function writeSafetensors(path: string, content: SafetensorsContent): void {
-	writeAside(path, encode(content));
-}
-
-/** The same bytes in memory. */
+/** A file in memory. Throws for block types, repeated names and data of another length. */
 export function encodeSafetensors(content: SafetensorsContent): Uint8Array<ArrayBuffer> {
 	return concatenate(encode(content));
 }

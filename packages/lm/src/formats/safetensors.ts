@@ -3,10 +3,8 @@
  * and the folders of several such files that `model.safetensors.index.json` joins. Source: the format's description in
  * huggingface/safetensors. A header is not trusted: see `gguf.ts`.
  */
-import { statSync } from "node:fs";
-import { dirname, join } from "node:path";
 import { TokError } from "@tok/runtime";
-import { type ByteSource, openFileSource } from "./byte-source.ts";
+import type { ByteSource, FileFolder } from "./byte-source.ts";
 import { damagedFile, quote } from "./damaged-file.ts";
 import { tensorTypeOfDtype } from "./dequantize/tensor-types.ts";
 import { HeaderCursor } from "./header-cursor.ts";
@@ -22,25 +20,18 @@ const indexName = "model.safetensors.index.json";
 const singleName = "model.safetensors";
 
 /**
- * Opens a `.safetensors` file, a `*.safetensors.index.json` with its shards, or a folder that holds either under its
- * usual name. Metadata: the file's `__metadata__`, or the scalars of the index's `metadata`. Throws a `TokError` for what
- * is missing or damaged.
+ * Opens the safetensors of a folder: an index with its shards, or one file. Metadata: the file's `__metadata__`, or the
+ * scalars of the index's `metadata`. Throws a `TokError` for what is missing or damaged.
  */
-export function openSafetensors(path: string): TensorFile {
-	if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
-		const found = [indexName, singleName].find((name) =>
-			statSync(join(path, name), { throwIfNoEntry: false }),
-		);
-		if (found === undefined) {
-			throw new TokError(
-				"lm",
-				`${path}: expected ${indexName} or ${singleName} in the folder, got neither; check the path`,
-			);
-		}
-		return openSafetensors(join(path, found));
-	}
-	if (path.endsWith(".index.json")) return openShards(path);
-	return readSafetensors(openFileSource(path));
+export function openSafetensors(folder: FileFolder): TensorFile {
+	const index = folder.open(indexName);
+	if (index !== undefined) return openShards(index, folder);
+	const single = folder.open(singleName);
+	if (single !== undefined) return readSafetensors(single);
+	throw new TokError(
+		"lm",
+		`${folder.path}: expected ${indexName} or ${singleName} in the folder, got neither; check the path`,
+	);
 }
 
 /** One safetensors file over any source. Takes the source over: it is closed by the file, and when reading fails. */
@@ -135,13 +126,16 @@ function checkCoverage(tensors: readonly StoredTensor[], source: ByteSource, dat
 }
 
 /** Opens an index and every shard that it names; a shard that fails closes those before it. */
-function openShards(path: string): TensorFile {
-	const { weightMap, metadata } = readIndex(path);
+function openShards(index: ByteSource, folder: FileFolder): TensorFile {
+	const { path } = index;
+	const { weightMap, metadata } = readIndex(index);
 	const sources: ByteSource[] = [];
 	try {
 		const headers = new Map<string, Header>();
 		for (const shard of new Set(weightMap.values())) {
-			const source = openShard(path, shard);
+			const source = folder.open(shard);
+			if (source === undefined)
+				throw damagedFile(path, `expected the shard ${quote(shard)} beside the index, got none`);
 			sources.push(source);
 			headers.set(shard, readHeader(source));
 		}
@@ -159,17 +153,12 @@ function openShards(path: string): TensorFile {
 	}
 }
 
-function openShard(indexPath: string, shard: string): ByteSource {
-	const path = join(dirname(indexPath), shard);
-	if (statSync(path, { throwIfNoEntry: false }) === undefined) {
-		throw damagedFile(indexPath, `expected the shard ${quote(shard)} beside the index, got none`);
-	}
-	return openFileSource(path);
-}
-
-function readIndex(path: string): { weightMap: Map<string, string>; metadata: Map<string, MetadataValue> } {
-	const index = readIndexJson(path);
-	const { weight_map: map, metadata: stated } = index;
+function readIndex(source: ByteSource): {
+	weightMap: Map<string, string>;
+	metadata: Map<string, MetadataValue>;
+} {
+	const { path } = source;
+	const { weight_map: map, metadata: stated } = readIndexJson(source);
 	if (!isObject(map)) throw damagedFile(path, "expected weight_map to be an object, got something else");
 	const weightMap = new Map<string, string>();
 	for (const [name, shard] of Object.entries(map)) {
@@ -190,8 +179,8 @@ function readIndex(path: string): { weightMap: Map<string, string>; metadata: Ma
 	return { weightMap, metadata };
 }
 
-function readIndexJson(path: string): JsonObject {
-	const source = openFileSource(path);
+function readIndexJson(source: ByteSource): JsonObject {
+	const { path } = source;
 	try {
 		if (source.size > longestHeader) {
 			throw damagedFile(path, `expected an index of at most ${longestHeader} bytes, got ${source.size}`);

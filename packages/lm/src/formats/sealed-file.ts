@@ -4,9 +4,9 @@
  *
  *     8 bytes magic | uint32 header length | header, UTF-8 | body | 32 bytes SHA-256
  */
-import { createHash } from "node:crypto";
 import { TokError } from "@tok/runtime";
-import { type ByteSource, openFileSource } from "./byte-source.ts";
+import { platform } from "#platform";
+import type { ByteSource } from "./byte-source.ts";
 
 /** One kind of such files. */
 export interface Seal {
@@ -38,7 +38,7 @@ export async function* seal(
 	header: object,
 	body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
-	const hash = createHash("sha256");
+	const hash = platform.createSha256();
 	const json = new TextEncoder().encode(JSON.stringify(header));
 	const length = new Uint8Array(Uint32Array.of(json.length).buffer);
 	for (const chunk of [new TextEncoder().encode(magic), length, json]) {
@@ -53,13 +53,12 @@ export async function* seal(
 }
 
 /**
- * Opens a file, of which nothing is to be believed before `checkSeal` has compared the checksum. The caller closes the
- * source. Throws a TokError for what is no such file.
+ * Opens a file, of which nothing is to be believed before `checkSeal` has compared the checksum. Takes the source over
+ * when it fails; else the caller closes it. Throws a TokError for what is no such file.
  */
-export function openSealed(path: string, { magic, what, remedy }: Seal): SealedFile {
-	const source = openFileSource(path);
+export function openSealed(source: ByteSource, { magic, what, remedy }: Seal): SealedFile {
 	const damaged = (problem: string): TokError =>
-		new TokError("lm", `${path}: expected a whole ${what}, but ${problem}. ${remedy}`);
+		new TokError("lm", `${source.path}: expected a whole ${what}, but ${problem}. ${remedy}`);
 	try {
 		const end = source.size - DIGEST_BYTES;
 		const begins = magic.length + 4;
@@ -81,12 +80,14 @@ export function openSealed(path: string, { magic, what, remedy }: Seal): SealedF
  * other work through.
  */
 export function* checkSeal({ source, end, damaged }: SealedFile): Generator<void> {
-	const hash = createHash("sha256");
+	const hash = platform.createSha256();
 	for (let offset = 0; offset < end; offset += PIECE) {
 		hash.update(source.read(offset, Math.min(PIECE, end - offset)));
 		yield;
 	}
-	if (!hash.digest().equals(source.read(end, DIGEST_BYTES))) throw damaged("its checksum does not match");
+	const digest = hash.digest();
+	if (source.read(end, DIGEST_BYTES).some((byte, i) => byte !== digest[i]))
+		throw damaged("its checksum does not match");
 }
 
 /** The body from `from` on, in pieces. */

@@ -1,34 +1,16 @@
 /** Writes a file so that its path never names a half-written one: aside, flushed to disk, then renamed. */
 import { randomUUID } from "node:crypto";
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { renameSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { TokError } from "@tok/runtime";
+import type { Chunks } from "../platform/platform.ts";
 
-/** Writes the chunks one after the other. What stood at `path` stays until all are written, and stays on failure. */
-export function writeAside(path: string, chunks: Iterable<Uint8Array>): void {
-	const aside = asideOf(path);
-	try {
-		const descriptor = openSync(aside, "wx");
-		try {
-			for (const chunk of chunks) writeFileSync(descriptor, chunk);
-			fsyncSync(descriptor);
-		} finally {
-			closeSync(descriptor);
-		}
-		renameSync(aside, path);
-	} catch (cause) {
-		rmSync(aside, { force: true });
-		throw writeError(path, cause);
-	}
-}
-
-/** The same, letting other work through between chunks. Rejects with the signal's reason when it is aborted. */
-export async function writeAsideStepwise(
-	path: string,
-	chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-	signal?: AbortSignal,
-): Promise<void> {
-	const aside = asideOf(path);
+/**
+ * Writes the chunks one after the other, letting other work through between them. What stood at `path` stays until all
+ * are written, and stays on failure. Rejects with the signal's reason when it is aborted.
+ */
+export async function writeAside(path: string, chunks: Chunks, signal?: AbortSignal): Promise<void> {
+	const aside = `${path}.${randomUUID()}.part`;
 	try {
 		signal?.throwIfAborted();
 		const file = await open(aside, "wx");
@@ -46,10 +28,6 @@ export async function writeAsideStepwise(
 		rmSync(aside, { force: true });
 		throw signal?.aborted && cause === signal.reason ? cause : writeError(path, cause);
 	}
-}
-
-function asideOf(path: string): string {
-	return `${path}.${randomUUID()}.part`;
 }
 
 function writeError(path: string, cause: unknown): unknown {

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { TokError } from "@tok/runtime";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { cacheFolder } from "./cache-folder.ts";
 import { knownModels } from "./known-models.ts";
 import { parseModelName } from "./model-name.ts";
+import { cacheFolder } from "./node/cache-folder.ts";
 import { resolveModel } from "./resolve-model.ts";
 import { type FakeHub, startFakeHub } from "./testing/fake-hub.ts";
 

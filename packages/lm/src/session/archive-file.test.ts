@@ -9,6 +9,7 @@ import { loadModel } from "../load-model.ts";
 import type { Model, Session, SessionOptions } from "../model.ts";
 import { logSoftmaxAt } from "../sampling/logprobs.ts";
 import { collect } from "../testing/collect.ts";
+import { collector } from "../testing/collector.ts";
 import { ReferenceDecoder, type ReferencePolicy } from "../testing/reference-decoder.ts";
 import { resealed, sealedHeader } from "../testing/resealed.ts";
 import { removeFolder, tinyConfig, tinyModelFolder } from "../testing/tiny-model.ts";
@@ -83,7 +84,7 @@ describe("S37: an archive on its own", () => {
 		expect({ tokens, leftOut }).toEqual({ tokens: 64, leftOut: { sinks: 4, dropped: 16, last: 8 } });
 		expect(progress).toEqual([8, 16, 24, 32, 40, 48, 56, 64].map((done) => [done, 64]));
 		expect(readFileSync(path)).toHaveLength(bytes);
-		expect(inspectArchive(path)).toEqual({
+		expect(await inspectArchive(path)).toEqual({
 			path,
 			tokens: 64,
 			blockSize: 8,
@@ -95,6 +96,14 @@ describe("S37: an archive on its own", () => {
 		const opened = await openArchive(path);
 		expect(opened.ids).toEqual(ids.slice(4 + 16, 4 + 80));
 		opened.close();
+		// Without paths: the same bytes, from a Blob the same archive.
+		const { stream, bytes: streamed } = collector();
+		expect(await session.saveArchive(stream)).toEqual({ tokens, leftOut, bytes });
+		expect(Buffer.compare(streamed(), readFileSync(path))).toBe(0);
+		const file = new File([streamed()], "my.tokmem");
+		expect(await inspectArchive(file)).toEqual({ ...(await inspectArchive(path)), path: "my.tokmem" });
+		const begun = await model.createSessionWithArchive(file, { policy });
+		expect(begun.stats.attached).toBe(64);
 	});
 
 	test.each([
@@ -195,7 +204,7 @@ describe("S37: an archive on its own", () => {
 		const session = some.createSession({ policy });
 		await session.append(book);
 		const { bytes, tokens } = await session.saveArchive(path);
-		expect(inspectArchive(path).heads).toEqual([0, 2].map((layer) => ({ layer, heads: [0, 1] })));
+		expect((await inspectArchive(path)).heads).toEqual([0, 2].map((layer) => ({ layer, heads: [0, 1] })));
 		const { kvHeads, headDim } = model.info;
 		expect(bytes).toBeGreaterThan(tokens * (4 + 2 * 2 * kvHeads * headDim * 4));
 		expect(bytes).toBeLessThan(tokens * (4 + 2 * 2 * kvHeads * headDim * 4) + 400);
@@ -380,7 +389,7 @@ describe("S39: a file that is not a whole archive", () => {
 		expect(await rejection(model.createSessionWithArchive(missing, { policy }))).toContain(
 			"could not be opened",
 		);
-		expect(() => inspectArchive(missing)).toThrow("could not be opened");
+		await expect(inspectArchive(missing)).rejects.toThrow("could not be opened");
 	});
 });
 

@@ -1,14 +1,14 @@
 /**
- * An archive on disk, apart from any session: a sealed file whose body is the ids of its tokens, then their un-rotated
+ * An archive in a file, apart from any session: a sealed file whose body is the ids of its tokens, then their un-rotated
  * keys and values block by block. Positions are no part of it, so any stream of the same model can recall it.
  *
  *     ids, int32 [tokens] | per block: float32 [layers, 2, heads, blockSize, headDim]
  */
-import { setImmediate } from "node:timers/promises";
 import { type KvPart, TokError } from "@tok/runtime";
+import { openBytes, writeBytes } from "../formats/open-bytes.ts";
 import { checkSeal, openSealed, type Seal, type SealedFile, seal } from "../formats/sealed-file.ts";
-import { writeAsideStepwise } from "../formats/write-aside.ts";
-import type { ArchiveFileOptions, ArchiveInfo, Precision } from "../model.ts";
+import { nextTurn } from "../later.ts";
+import type { ArchiveFileOptions, ArchiveInfo, Precision, WriteTarget } from "../model.ts";
 
 const ARCHIVE: Seal = {
 	magic: "TOKMEMO1",
@@ -31,6 +31,8 @@ export interface ArchiveHeader {
 }
 
 export interface SavedArchive {
+	/** For errors. */
+	readonly path: string;
 	readonly header: ArchiveHeader;
 	readonly ids: readonly number[];
 	/** Block by block, float32 [layers, 2, heads, blockSize, headDim]. */
@@ -40,7 +42,7 @@ export interface SavedArchive {
 
 /** Bytes of the whole file. Nothing is left behind when it fails or is aborted. */
 export async function writeArchive(
-	path: string,
+	target: WriteTarget,
 	header: ArchiveHeader,
 	ids: readonly number[],
 	blocks: AsyncIterable<Float32Array>,
@@ -62,17 +64,17 @@ export async function writeArchive(
 			yield chunk;
 		}
 	}
-	await writeAsideStepwise(path, counted(), signal);
+	await writeBytes(target, counted(), signal);
 	return bytes;
 }
 
 /** Opens an archive. Rejects with a TokError for what is none, was cut or was altered. */
-export async function openArchive(path: string, signal?: AbortSignal): Promise<SavedArchive> {
-	const file = openSealed(path, ARCHIVE);
+export async function openArchive(from: string | Blob, signal?: AbortSignal): Promise<SavedArchive> {
+	const file = openSealed(await openBytes(from), ARCHIVE);
 	try {
 		let pieces = 0;
 		for (const _ of checkSeal(file)) {
-			if (++pieces % PIECES_AT_A_TIME === 0) await setImmediate();
+			if (++pieces % PIECES_AT_A_TIME === 0) await nextTurn();
 			signal?.throwIfAborted();
 		}
 		const header = checkedHeader(file);
@@ -81,6 +83,7 @@ export async function openArchive(path: string, signal?: AbortSignal): Promise<S
 		const size = blockBytes(header);
 		const ids = Array.from(new Int32Array(source.read(start, 4 * tokens).buffer));
 		return {
+			path: source.path,
 			header,
 			ids,
 			*blocks() {
@@ -97,11 +100,12 @@ export async function openArchive(path: string, signal?: AbortSignal): Promise<S
 
 /**
  * What an archive file says of itself, read from its header alone: damage further on is found when a session begins
- * with it. Throws a TokError for what is no archive.
+ * with it. Rejects with a TokError for what is no archive.
  */
-export function inspectArchive(path: string): ArchiveInfo {
-	const file = openSealed(path, ARCHIVE);
+export async function inspectArchive(source: string | Blob): Promise<ArchiveInfo> {
+	const file = openSealed(await openBytes(source), ARCHIVE);
 	try {
+		const { path } = file.source;
 		const { tokens, blockSize, heads, precision, model } = checkedHeader(file);
 		return { path, tokens, blockSize, heads, precision, model, bytes: file.source.size };
 	} finally {

@@ -2,12 +2,12 @@
 import { formatPolicy } from "@tok/kv-cache";
 import { kvParts, TokError } from "@tok/runtime";
 import type { DecoderState } from "../decoder/decoder-state.ts";
-import type { ArchiveFileOptions, ArchiveReport } from "../model.ts";
+import type { ArchiveFileOptions, ArchiveReport, WriteTarget } from "../model.ts";
 import { writeArchive } from "./archive-file.ts";
 import type { SessionModel } from "./session-model.ts";
 
 export async function saveArchive(
-	path: string,
+	target: WriteTarget,
 	state: DecoderState,
 	model: SessionModel,
 	options: ArchiveFileOptions,
@@ -38,7 +38,7 @@ export async function saveArchive(
 		headDim: config.headDim,
 	};
 	const bytes = await writeArchive(
-		path,
+		target,
 		header,
 		state.archivedIds(entries),
 		state.archiveRows(extent),

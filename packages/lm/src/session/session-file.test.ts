@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadModel } from "../load-model.ts";
 import type { GenerateOptions, Model, Session } from "../model.ts";
 import { collect } from "../testing/collect.ts";
+import { collector } from "../testing/collector.ts";
 import { resealed, sealedHeader } from "../testing/resealed.ts";
 import { removeFolder, type TinyModelOptions, tinyModelFolder } from "../testing/tiny-model.ts";
 import type { SessionHeader } from "./session-file.ts";
@@ -114,6 +115,30 @@ describe("S22: a restored session goes on as if it had never stopped", () => {
 			expect(restored.positions).toBe(session.positions);
 			expect(await collect(restored.generate(greedy))).toEqual(await collect(session.generate(greedy)));
 		}
+	});
+});
+
+describe("S22: without paths", () => {
+	test("a stream gets the bytes of the file, and a Blob of them is restored", async () => {
+		const session = await begun();
+		await session.save(path);
+		const { stream, bytes, end } = collector();
+		await session.save(stream);
+		expect(end()).toBe("closed");
+		expect(Buffer.compare(bytes(), readFileSync(path))).toBe(0);
+		const restored = await model.restoreSession(new Blob([bytes()]));
+		expect(await collect(restored.generate(greedy))).toEqual(await collect(session.generate(greedy)));
+	});
+
+	test("a Blob of anything else is refused, by its name", async () => {
+		const file = new File(["TOKSESS1"], "my.session");
+		expect(await rejection(model.restoreSession(file))).toMatch(/my\.session: expected a whole session file/);
+	});
+
+	test("a stream that fails leaves the session usable", async () => {
+		const session = await begun();
+		await expect(session.save(collector(1000).stream)).rejects.toThrow(/the stream could not be written/);
+		expect((await collect(session.generate(greedy))).ids).toHaveLength(40);
 	});
 });
 

@@ -1,12 +1,12 @@
 /**
- * A session on disk: a sealed file whose body is the logits, float32, and the cache's buffers. Written aside and
+ * A session in a file: a sealed one whose body is the logits, float32, and the cache's buffers. Written aside and
  * renamed; read back only when every byte is there and unchanged.
  */
 import type { CacheSnapshot } from "@tok/kv-cache";
 import type { KvShape } from "@tok/runtime";
+import { openBytes, writeBytes } from "../formats/open-bytes.ts";
 import { bodyOf, checkSeal, openSealed, type Seal, type SealedFile, seal } from "../formats/sealed-file.ts";
-import { writeAside } from "../formats/write-aside.ts";
-import type { Precision } from "../model.ts";
+import type { Precision, WriteTarget } from "../model.ts";
 import { isRandomState, type RandomState } from "../sampling/random.ts";
 
 const SESSION: Seal = { magic: "TOKSESS1", what: "session file", remedy: "Save the session again." };
@@ -32,6 +32,8 @@ export interface SessionHeader {
 }
 
 export interface SavedSession {
+	/** For errors. */
+	readonly path: string;
 	readonly header: SessionHeader;
 	readonly logits: Float32Array | undefined;
 	/** The cache's bytes, piece by piece. */
@@ -40,22 +42,21 @@ export interface SavedSession {
 }
 
 export async function writeSession(
-	path: string,
+	target: WriteTarget,
 	header: SessionHeader,
 	logits: Float32Array | undefined,
 	cache: AsyncIterable<Uint8Array>,
 ): Promise<void> {
-	const body: Uint8Array[] = [];
-	if (logits !== undefined) body.push(new Uint8Array(logits.buffer, logits.byteOffset, logits.byteLength));
-	for await (const chunk of cache) body.push(chunk);
-	const chunks: Uint8Array[] = [];
-	for await (const chunk of seal(SESSION, header, body)) chunks.push(chunk);
-	writeAside(path, chunks);
+	async function* body(): AsyncGenerator<Uint8Array> {
+		if (logits !== undefined) yield new Uint8Array(logits.buffer, logits.byteOffset, logits.byteLength);
+		yield* cache;
+	}
+	await writeBytes(target, seal(SESSION, header, body()));
 }
 
-/** Opens a saved session. Throws a TokError for what is none, was cut or was altered. */
-export function openSession(path: string): SavedSession {
-	const file = openSealed(path, SESSION);
+/** Opens a saved session. Rejects with a TokError for what is none, was cut or was altered. */
+export async function openSession(from: string | Blob): Promise<SavedSession> {
+	const file = openSealed(await openBytes(from), SESSION);
 	const { source, start, end } = file;
 	try {
 		// Nothing is believed before all of it is found to be what was written.
@@ -64,6 +65,7 @@ export function openSession(path: string): SavedSession {
 		const cacheStart = start + 4 * header.logits;
 		if (cacheStart + header.cacheBytes !== end) throw file.damaged("it is not as long as its header says");
 		return {
+			path: source.path,
 			header,
 			logits:
 				header.logits === 0 ? undefined : new Float32Array(source.read(start, 4 * header.logits).buffer),

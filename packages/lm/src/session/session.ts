@@ -18,6 +18,7 @@ import type {
 	RecalledPassage,
 	Session,
 	SessionStats,
+	WriteTarget,
 } from "../model.ts";
 import { logSoftmaxAt, topLogprobs } from "../sampling/logprobs.ts";
 import type { RandomState } from "../sampling/random.ts";
@@ -196,7 +197,7 @@ export class DecoderSession implements Session {
 		}
 	}
 
-	async save(path: string): Promise<void> {
+	async save(target: WriteTarget): Promise<void> {
 		await this.#exclusively("save", async () => {
 			const { cache, store, tail, attached } = this.#state;
 			const model = this.#model;
@@ -213,13 +214,13 @@ export class DecoderSession implements Session {
 				logits: this.#logits?.length ?? 0,
 				cacheBytes: store.bytes,
 			};
-			await writeSession(path, header, this.#logits, store.read());
+			await writeSession(target, header, this.#logits, store.read());
 		});
 	}
 
-	async saveArchive(path: string, options: ArchiveFileOptions = {}): Promise<ArchiveReport> {
+	async saveArchive(target: WriteTarget, options: ArchiveFileOptions = {}): Promise<ArchiveReport> {
 		return this.#exclusively("saveArchive", async () => {
-			const report = await saveArchive(path, this.#state, this.#model, options);
+			const report = await saveArchive(target, this.#state, this.#model, options);
 			const { leftOut } = report;
 			return { ...report, leftOut: { ...leftOut, last: leftOut.last + this.#pending.length } };
 		});

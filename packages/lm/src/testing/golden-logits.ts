@@ -5,7 +5,7 @@
 import { dense, type Policy } from "@tok/kv-cache";
 import type { DecoderEngine } from "../decoder/decoder-engine.ts";
 import { DecoderState } from "../decoder/decoder-state.ts";
-import { openTensorFile } from "../formats/open-tensor-file.ts";
+import { openTensorFile } from "./open-tensor-file.ts";
 
 const ATOL = 1e-4;
 const RTOL = 1e-4;

@@ -7,7 +7,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ropeFrequencies, ropeOptionsFromConfig } from "@tok/rope";
-import { openTensorFile } from "../formats/open-tensor-file.ts";
+import { openTensorFile } from "./open-tensor-file.ts";
 
 type Vector = Float64Array;
 

@@ -1,7 +1,7 @@
 import { Tokenizer as Reference } from "@huggingface/tokenizers";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { openGguf } from "../formats/gguf.ts";
+import { openGguf } from "../testing/open-tensor-file.ts";
 import { realModelPath, realModelReason } from "../testing/real-model.ts";
 import { byteLevelMetadata, sentencePieceMetadata } from "../testing/tokenizer-metadata.ts";
 import type { Tokenizer } from "./tokenizer.ts";

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { openGguf } from "../formats/gguf.ts";
+import { openGguf } from "../testing/open-tensor-file.ts";
 import { realModelPath, realModelReason } from "../testing/real-model.ts";
 import { chatTemplateFromGguf } from "./chat-template.ts";
 import { tokenizerFromGguf } from "./tokenizer-gguf.ts";

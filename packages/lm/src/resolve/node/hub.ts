@@ -7,12 +7,12 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileDownloadInfo, HubApiError, listFiles } from "@huggingface/hub";
 import { TokError } from "@tok/runtime";
-import type { Progress } from "../model.ts";
-import type { Environment } from "./cache-folder.ts";
+import type { Progress } from "../../model.ts";
+import type { Environment } from "../../platform/platform.ts";
+import { type HubPlace, isSafeSegment } from "../model-name.ts";
 import { writeAside } from "./checksum.ts";
 import { download, reasonOf } from "./download.ts";
 import { statIfExists } from "./local-model.ts";
-import { type HubPlace, isSafeSegment } from "./model-name.ts";
 
 export interface HubOptions {
 	readonly env: Environment;

@@ -12,9 +12,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
-import { writeGguf } from "./gguf-writer.ts";
-import { openTensorFile } from "./open-tensor-file.ts";
-import { writeSafetensors } from "./safetensors-writer.ts";
+import { openTensorFile } from "../testing/open-tensor-file.ts";
+import { encodeGguf } from "./gguf-writer.ts";
+import { encodeSafetensors } from "./safetensors-writer.ts";
 import type { TensorContent } from "./tensor-content.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tok-open-"));
@@ -30,7 +30,7 @@ const three: TensorContent = {
 describe("openTensorFile", () => {
 	test("looks at the content, not at the name", () => {
 		const misnamed = join(folder, "weights.bin");
-		writeGguf(misnamed, { values: new Map(), tensors: [three] });
+		writeFileSync(misnamed, encodeGguf({ values: new Map(), tensors: [three] }));
 		using gguf = openTensorFile(misnamed);
 		expect(gguf.read("x")[0]).toBe(3);
 	});
@@ -59,7 +59,7 @@ test("neither a closed file nor a refused one keeps a descriptor", ({ skip }) =>
 	const path = join(folder, "shards");
 	mkdirSync(path);
 	const index = join(path, "model.safetensors.index.json");
-	writeSafetensors(join(path, "a.safetensors"), { tensors: [three] });
+	writeFileSync(join(path, "a.safetensors"), encodeSafetensors({ tensors: [three] }));
 	writeFileSync(join(path, "b.safetensors"), "damaged");
 	writeFileSync(join(path, "c.gguf"), "GGUF, but damaged");
 

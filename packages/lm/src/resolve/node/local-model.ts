@@ -5,10 +5,9 @@ import type { Stats } from "node:fs";
 import { open, readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { TokError } from "@tok/runtime";
+import type { KnownModel } from "../known-models.ts";
+import { formatOf, type ModelFormat } from "../model-format.ts";
 import { hasChecksum } from "./checksum.ts";
-import type { KnownModel } from "./known-models.ts";
-
-export type ModelFormat = "gguf" | "transformers";
 
 export interface LocalModel {
 	/** The .gguf file, or the folder that holds config.json and *.safetensors. */
@@ -33,24 +32,10 @@ export async function inspectPath(path: string): Promise<LocalModel | undefined>
 }
 
 async function inspectFolder(path: string): Promise<LocalModel> {
-	const names = await readdir(path);
-	const safetensors = names.some((name) => name.endsWith(".safetensors"));
-	if (names.includes("config.json") && safetensors) return { path, format: "transformers" };
-	const ggufs = names.filter((name) => name.toLowerCase().endsWith(".gguf")).sort();
-	const [only] = ggufs;
-	if (only !== undefined && ggufs.length === 1) return { path: join(path, only), format: "gguf" };
-	const found =
-		ggufs.length > 1
-			? `${ggufs.length} .gguf files (${ggufs.slice(0, 5).join(", ")}${ggufs.length > 5 ? ", …" : ""}). Name one of them.`
-			: safetensors
-				? "*.safetensors without config.json. Put the model's config.json beside them."
-				: names.includes("config.json")
-					? "config.json without *.safetensors. Put the weights beside it."
-					: "neither. Check the path.";
-	throw new TokError(
-		"lm",
-		`model: expected ${path} to hold config.json and *.safetensors, or one .gguf file; found ${found}`,
-	);
+	const format = formatOf(path, await readdir(path));
+	return format.kind === "gguf"
+		? { path: join(path, format.file), format: "gguf" }
+		: { path, format: "transformers" };
 }
 
 /** A file or folder called `word`, or the file `word`.gguf. */

@@ -3,8 +3,8 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { type FakeHub, startFakeHub } from "../testing/fake-hub.ts";
 import { type Download, download } from "./download.ts";
-import { type FakeHub, startFakeHub } from "./testing/fake-hub.ts";
 
 const bytes = new Uint8Array(1_000_000).map((_, index) => (index * 2_654_435_761) >>> 13);
 const sha256 = createHash("sha256").update(bytes).digest("hex");

@@ -6,10 +6,10 @@ import { spawn } from "node:child_process";
 import { mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { TokError } from "@tok/runtime";
-import type { Progress } from "../model.ts";
-import type { Environment } from "./cache-folder.ts";
+import type { Progress } from "../../model.ts";
+import type { Environment } from "../../platform/platform.ts";
+import type { KnownModel } from "../known-models.ts";
 import { sha256OfFile } from "./checksum.ts";
-import type { KnownModel } from "./known-models.ts";
 import { moveInto } from "./part-file.ts";
 
 export interface WheelOptions {
