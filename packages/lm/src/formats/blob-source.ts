@@ -9,18 +9,22 @@ import { damagedFile } from "./damaged-file.ts";
 /** Of workers alone, so it is in no library of types that goes with a page's. */
 declare const FileReaderSync: undefined | (new () => { readAsArrayBuffer(blob: Blob): ArrayBuffer });
 
-/** Opens a Blob. Rejects when it has to be read into memory and cannot be. */
-export async function blobSource(blob: Blob): Promise<ByteSource> {
-	return (await opener(blob))();
+/** Opens a Blob; `path` stands for it in errors. Rejects when it has to be read into memory and cannot be. */
+export async function blobSource(blob: Blob, path: string = blobPath(blob)): Promise<ByteSource> {
+	return (await opener(blob, path))();
 }
 
 /** Files in one folder: each by the last part of its name, the least deep one where several have the same. */
-export async function blobFolder(files: readonly File[]): Promise<FileFolder> {
+export async function blobFolder(
+	files: readonly File[],
+	path: string = folderPath(files),
+): Promise<FileFolder> {
 	const depth = (file: File): number => blobPath(file).split("/").length;
 	const openers = new Map<string, () => ByteSource>();
 	for (const file of files.toSorted((a, b) => depth(a) - depth(b)))
-		if (isOfModel(file) && !openers.has(file.name)) openers.set(file.name, await opener(file));
-	return { path: folderPath(files), open: (name) => openers.get(name)?.() };
+		if (isOfModel(file) && !openers.has(file.name))
+			openers.set(file.name, await opener(file, blobPath(file)));
+	return { path, open: (name) => openers.get(name)?.() };
 }
 
 /** What stands for a Blob in errors: the path within the folder that was chosen, its name, or that it has none. */
@@ -48,8 +52,7 @@ function isOfModel({ name }: File): boolean {
 	return /\.(json|jinja|safetensors)$/.test(name);
 }
 
-async function opener(blob: Blob): Promise<() => ByteSource> {
-	const path = blobPath(blob);
+async function opener(blob: Blob, path: string): Promise<() => ByteSource> {
 	const stamp = blob instanceof File ? `${blob.size} ${blob.lastModified}` : undefined;
 	if (typeof FileReaderSync === "function") {
 		const reader = new FileReaderSync();

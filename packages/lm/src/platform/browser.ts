@@ -1,6 +1,9 @@
 /** The browser's half of the platform, of pages and workers alike. */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { TokError } from "@tok/runtime";
+import { blobFolder, blobSource } from "../formats/blob-source.ts";
+import { fetchModel } from "../resolve/browser/fetch-model.ts";
+import { removeStoredModel, storedModels } from "../resolve/browser/stored-models.ts";
 import type { Platform, Sha256 } from "./platform.ts";
 
 export const platform: Platform = {
@@ -12,11 +15,17 @@ export const platform: Platform = {
 	async writeFile(path) {
 		throw noPath(path, "a WritableStream", "Take one from the File System API or a TransformStream");
 	},
-	async resolveModel(name) {
-		throw noPath(name, "a Blob, a File or the Files of a folder", "Fetch it, or let the user choose it");
+	async resolveModel(name, options) {
+		const { place, format } = await fetchModel(name, options);
+		return { name, path: place.url, format };
 	},
-	async openModel(name) {
-		throw noPath(name, "a Blob, a File or the Files of a folder", "Fetch it, or let the user choose it");
+	async openModel(name, options) {
+		const { place, format, files } = await fetchModel(name, options);
+		const path = place.url;
+		const [file] = files;
+		if (format === "transformers" || file === undefined)
+			return { path, format: "transformers", folder: await blobFolder(files, path) };
+		return { path, format, source: await blobSource(file, path) };
 	},
 	cacheFolder() {
 		throw new TokError(
@@ -24,10 +33,8 @@ export const platform: Platform = {
 			"cacheFolder: expected Node, got a browser, which has no folders. Ask storedModels().",
 		);
 	},
-	async storedModels() {
-		return [];
-	},
-	async removeStoredModel() {},
+	storedModels,
+	removeStoredModel,
 };
 
 /** Web Crypto digests only what is in memory as a whole, and later. */

@@ -8,7 +8,7 @@ export interface Collector {
 }
 
 /** `room` is the bytes after which writing fails. Defaults to no limit. */
-export function collector(room = Number.POSITIVE_INFINITY): Collector {
+export function collector(room: number = Number.POSITIVE_INFINITY): Collector {
 	const chunks: Uint8Array<ArrayBuffer>[] = [];
 	let end: unknown;
 	let length = 0;

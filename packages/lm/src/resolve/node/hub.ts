@@ -9,9 +9,11 @@ import { fileDownloadInfo, HubApiError, listFiles } from "@huggingface/hub";
 import { TokError } from "@tok/runtime";
 import type { Progress } from "../../model.ts";
 import type { Environment } from "../../platform/platform.ts";
-import { type HubPlace, isSafeSegment } from "../model-name.ts";
+import { chooseFiles, type HubFile } from "../choose-files.ts";
+import { reasonOf } from "../fetch-bytes.ts";
+import type { HubPlace } from "../model-name.ts";
 import { writeAside } from "./checksum.ts";
-import { download, reasonOf } from "./download.ts";
+import { download } from "./download.ts";
 import { statIfExists } from "./local-model.ts";
 
 export interface HubOptions {
@@ -20,19 +22,6 @@ export interface HubOptions {
 	readonly signal?: AbortSignal;
 	readonly onProgress?: (progress: Progress) => void;
 }
-
-/** What a folder in transformers' layout needs; *.safetensors come on top. */
-const folderFiles: ReadonlySet<string> = new Set([
-	"config.json",
-	"generation_config.json",
-	"tokenizer.json",
-	"tokenizer_config.json",
-	"special_tokens_map.json",
-	"added_tokens.json",
-	"chat_template.jinja",
-	"chat_template.json",
-	"model.safetensors.index.json",
-]);
 
 /** Milliseconds for the hub's first answer. Without a network there is none, and another route may be waiting. */
 const answerTimeout = 5_000;
@@ -53,15 +42,9 @@ export async function fetchHubFile(
 /** Name of the file that lists what a fetched folder holds; written last, so its presence says that all is there. */
 const manifestName = "tok-manifest.json";
 
-interface HubFile {
-	readonly path: string;
-	/** Bytes. */
-	readonly size: number;
-}
-
 /** Fetches a folder in transformers' layout, or the one GGUF file that the repository holds. Throws a TokError. */
 export async function fetchHubFolder(place: HubPlace, folder: string, options: HubOptions): Promise<void> {
-	const wanted = await ask(place, options, () => chooseFiles(place, options));
+	const wanted = await ask(place, options, () => listedFiles(place, options));
 	const total = wanted.reduce((sum, file) => sum + file.size, 0);
 	let before = 0;
 	for (const file of wanted) {
@@ -94,29 +77,11 @@ export async function fetchedFolder(folder: string): Promise<string | undefined>
 	}
 }
 
-async function chooseFiles(place: HubPlace, options: HubOptions): Promise<HubFile[]> {
+async function listedFiles({ repo, revision }: HubPlace, options: HubOptions): Promise<HubFile[]> {
 	const all: HubFile[] = [];
-	const { repo, revision } = place;
-	for await (const entry of listFiles({ repo, revision, ...access(options) })) {
-		if (entry.type === "file" && isSafeSegment(entry.path)) all.push({ path: entry.path, size: entry.size });
-	}
-	const safetensors = all.filter((file) => file.path.endsWith(".safetensors"));
-	if (all.some((file) => file.path === "config.json") && safetensors.length > 0) {
-		// Where a repository has both, the single file and the shards are the same weights twice.
-		const single = safetensors.filter((file) => file.path === "model.safetensors");
-		const shards = safetensors.filter((file) => /^model-\d+-of-\d+\.safetensors$/.test(file.path));
-		const weights = single.length > 0 ? single : shards.length > 0 ? shards : safetensors;
-		const rest = all.filter((file) => folderFiles.has(file.path));
-		return [...rest.filter((file) => single.length === 0 || !file.path.endsWith(".index.json")), ...weights];
-	}
-	const ggufs = all.filter((file) => file.path.toLowerCase().endsWith(".gguf"));
-	if (ggufs.length === 1) return ggufs;
-	throw new TokError(
-		"lm",
-		ggufs.length === 0
-			? `${repo}: expected config.json and *.safetensors, or a .gguf file; the repository has neither.`
-			: `${repo} holds ${ggufs.length} .gguf files; name one, for example hf:${repo}/${ggufs[0]?.path}`,
-	);
+	for await (const { type, path, size } of listFiles({ repo, revision, ...access(options) }))
+		if (type === "file") all.push({ path, size });
+	return chooseFiles(repo, all);
 }
 
 async function fetchOne(

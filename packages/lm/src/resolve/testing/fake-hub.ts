@@ -75,7 +75,14 @@ async function answer(hub: FakeHub, request: IncomingMessage, response: ServerRe
 	const bytes =
 		match === null ? undefined : hub.files.get(`${match[1]}/${decodeURIComponent(match[2] ?? "")}`);
 	if (bytes === undefined) return refuse(404, { "x-error-code": "EntryNotFound" });
-	await sendBytes(hub, bytes, range, response);
+	// RFC 9110 §13.1.5: the part only of the file that the asker has the beginning of.
+	const { "if-range": condition } = request.headers;
+	const changed = condition !== undefined && condition !== tagOf(bytes);
+	await sendBytes(hub, bytes, changed ? undefined : range, response);
+}
+
+function tagOf(bytes: Uint8Array): string {
+	return `"${createHash("sha256").update(bytes).digest("hex")}"`;
 }
 
 async function sendBytes(
@@ -88,9 +95,13 @@ async function sendBytes(
 	const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(metadata || !hub.ignoreRange ? (range ?? "") : "") ?? [];
 	const start = Number(from ?? 0);
 	const end = to ? Number(to) + 1 : bytes.length;
+	if (start >= bytes.length) {
+		response.writeHead(416, { "content-range": `bytes */${bytes.length}` }).end();
+		return;
+	}
 	response.writeHead(from === undefined ? 200 : 206, {
 		"content-length": end - start,
-		etag: `"${createHash("sha256").update(bytes).digest("hex")}"`,
+		etag: tagOf(bytes),
 		...(from !== undefined && { "content-range": `bytes ${from}-${end - 1}/${bytes.length}` }),
 	});
 	const cut = metadata ? undefined : hub.cuts.shift();
