@@ -215,6 +215,19 @@ describe.each(["worker", "page"] as const)("in a %s", (kind) => {
 		expect(hub.requests).toHaveLength(asked);
 	});
 
+	test("a repository's large files are compared with the digests that the hub tells", async () => {
+		hub.files.set("o/t/config.json", Buffer.from("{}"));
+		hub.files.set("o/t/model.safetensors", bytes);
+		const fetch = async (url: string | URL | Request, init?: RequestInit): Promise<Response> => {
+			if (String(url).endsWith(".safetensors")) hub.files.set("o/t/model.safetensors", other);
+			return globalThis.fetch(url, init);
+		};
+		await expect(fetchModel("hf:o/t", { ...options, fetch })).rejects.toThrow(
+			/expected sha256 .*, got other/,
+		);
+		expect(await storedModels()).toEqual([{ name: "hf:o/t", bytes: 2, complete: false }]);
+	});
+
 	describe("a checksum", () => {
 		const sha256 = createHash("sha256").update(bytes).digest("hex");
 		const file = () => ({ name: "model.gguf", url: `${hub.url}/o/r/resolve/main/f.gguf`, size: 1e6, sha256 });

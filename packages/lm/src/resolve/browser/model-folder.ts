@@ -203,8 +203,8 @@ function streamSink(begun: number, stream: FileSystemWritableFileStream): OpenSi
 				await stream.truncate(0);
 				size = 0;
 			}),
-		// One that has failed leaves the file as it was, and cannot be closed.
-		close: () => stored(async () => (failed ? undefined : stream.close()), size),
+		// One that has failed leaves the file as it was; it cannot be closed, but holds on to the file.
+		close: () => stored(() => (failed ? stream.abort().catch(() => undefined) : stream.close()), size),
 	};
 }
 

@@ -66,6 +66,8 @@ async function answer(hub: FakeHub, request: IncomingMessage, response: ServerRe
 					type: "file",
 					path: path.slice(prefix.length),
 					size: bytes.length,
+					// The hub tells the digest of what it keeps as a large file.
+					...(path.endsWith(".safetensors") && { lfs: { oid: digestOf(bytes), size: bytes.length } }),
 				})),
 			),
 		);
@@ -82,7 +84,11 @@ async function answer(hub: FakeHub, request: IncomingMessage, response: ServerRe
 }
 
 function tagOf(bytes: Uint8Array): string {
-	return `"${createHash("sha256").update(bytes).digest("hex")}"`;
+	return `"${digestOf(bytes)}"`;
+}
+
+function digestOf(bytes: Uint8Array): string {
+	return createHash("sha256").update(bytes).digest("hex");
 }
 
 async function sendBytes(

@@ -84,6 +84,7 @@ export function stubStorage(kind: "worker" | "page"): FakeStorage {
 				async truncate(size: number) {
 					bytes = resized(bytes, size, 0);
 				},
+				abort: async () => undefined,
 				async close() {
 					if (failed) throw new TypeError("Cannot close an errored stream");
 					entry.bytes = bytes;
