@@ -1,6 +1,6 @@
 /**
- * The examples that open the READMEs of the repository, @tok/lm and @tok/eval compile as they stand, and the first two do
- * what they say; @tok/eval runs its own.
+ * The examples that open the READMEs of the repository, @tok/lm and @tok/eval, and that of @tok/lm for browsers, compile as
+ * they stand, and the first two do what they say; @tok/eval runs its own.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,9 +14,10 @@ import { describe, expect, test } from "vitest";
 
 const root = new URL("../../../", import.meta.url);
 
-function exampleOf(readme: string): string {
-	const [, example] = /```ts\n(.*?)```/s.exec(readFileSync(new URL(readme, root), "utf8")) ?? [];
-	if (example === undefined) throw new Error(`${readme} has no ts example`);
+function exampleOf(readme: string, index = 0): string {
+	const text = readFileSync(new URL(readme, root), "utf8");
+	const example = [...text.matchAll(/```ts\n(.*?)```/gs)][index]?.[1];
+	if (example === undefined) throw new Error(`${readme} has no ts example ${index}`);
 	return example;
 }
 
@@ -26,6 +27,7 @@ const tour = exampleOf("packages/lm/README.md");
 test.for([
 	["README.md", opening],
 	["packages/lm/README.md", tour],
+	["packages/lm/README.md, in a browser", exampleOf("packages/lm/README.md", 1)],
 	["packages/eval/README.md", exampleOf("packages/eval/README.md")],
 ] as const)("the example of %s compiles under the repository's own options", ([, example]) => {
 	const configPath = fileURLToPath(new URL("tsconfig.test.json", root));
