@@ -4,22 +4,11 @@
  * onnxruntime-node passes CPU inputs without copying and copies every output, so the cache is only ever an input.
  * `run` computes synchronously on the calling thread: a server gives each model a worker thread.
  */
-import { availableParallelism } from "node:os";
-import {
-	type GraphFile,
-	type GraphSession,
-	type KvBank,
-	type KvShape,
-	type KvStore,
-	type LoadOptions,
-	type Runtime,
-	TokError,
-} from "@tok/runtime";
-import { CpuGraphSession, type LoadableGraph } from "./cpu-graph-session.ts";
-import { CpuKvBank } from "./cpu-kv-bank.ts";
-import { CpuKvStore } from "./cpu-kv-store.ts";
-import { PreparedGraphs } from "./prepared-graphs.ts";
-import { availableMemory, Resources } from "./resources.ts";
+import { availableParallelism, totalmem } from "node:os";
+import { type GraphContext, hostMemory, OnnxGraphSession, OnnxRuntime } from "@tok/onnxruntime";
+import { type GraphFile, type GraphSession, type Runtime, TokError } from "@tok/runtime";
+import * as ort from "onnxruntime-node";
+import { type LoadableGraph, PreparedGraphs } from "./prepared-graphs.ts";
 import { attempt, writeWeights } from "./weight-files.ts";
 
 /** More than any machine has use for; onnxruntime starts as many as it is told to. */
@@ -46,11 +35,19 @@ export function cpu({
 	checkThreads(threads);
 	if (!Number.isSafeInteger(memoryLimit) || memoryLimit < 1)
 		throw new TokError("runtime-cpu", `memoryLimit: expected bytes, an integer ≥ 1, got ${memoryLimit}.`);
-	return new CpuRuntime(
-		threads,
+	const kept = prepared === undefined ? undefined : new PreparedGraphs(prepared);
+	return new OnnxRuntime({
+		name: "cpu",
 		memoryLimit,
-		prepared === undefined ? undefined : new PreparedGraphs(prepared),
-	);
+		memory: hostMemory(ort.Tensor),
+		Tensor: ort.Tensor,
+		async load(context, make, { threads: own = threads, key }) {
+			checkThreads(own);
+			return key === undefined || kept === undefined
+				? load(context, make(), own)
+				: loadPrepared(context, kept, { key, make, threads: own });
+		},
+	});
 }
 
 function checkThreads(threads: number): void {
@@ -61,95 +58,71 @@ function checkThreads(threads: number): void {
 		);
 }
 
-class CpuRuntime implements Runtime {
-	readonly name = "cpu";
-	readonly memoryLimit: number;
-	readonly #threads: number;
-	readonly #prepared: PreparedGraphs | undefined;
-	readonly #resources: Resources;
-	#disposed = false;
-
-	constructor(threads: number, memoryLimit: number, prepared: PreparedGraphs | undefined) {
-		this.#threads = threads;
-		this.#prepared = prepared;
-		this.memoryLimit = memoryLimit;
-		this.#resources = new Resources(memoryLimit);
+async function load(
+	context: GraphContext,
+	{ model, weights = [] }: GraphFile,
+	threads: number,
+): Promise<GraphSession> {
+	const files = writeWeights(weights);
+	try {
+		return await create(context, { model, weights: files?.folder ?? weights }, threads);
+	} finally {
+		if (files !== undefined) attempt(files.remove);
 	}
+}
 
-	async loadGraph(
-		file: GraphFile | (() => GraphFile),
-		{ threads = this.#threads, key, signal }: LoadOptions = {},
-	): Promise<GraphSession> {
-		this.#checkOpen();
-		checkThreads(threads);
-		signal?.throwIfAborted();
-		const make = typeof file === "function" ? file : () => file;
-		const session = await (key === undefined || this.#prepared === undefined
-			? this.#load(make(), threads)
-			: this.#loadPrepared(this.#prepared, key, make, threads));
-		// onnxruntime cannot be interrupted while it loads; what happened meanwhile takes effect here.
-		if (this.#disposed || signal?.aborted) await session.dispose();
-		this.#checkOpen();
-		signal?.throwIfAborted();
-		return session;
-	}
+interface PreparedLoad {
+	readonly key: string;
+	readonly make: () => GraphFile;
+	readonly threads: number;
+}
 
-	createKvStore(shape: KvShape): KvStore {
-		this.#checkOpen();
-		return CpuKvStore.create(shape, this.#resources);
-	}
-
-	createKvBank(shape: KvShape, size: number): KvBank {
-		this.#checkOpen();
-		return new CpuKvBank(shape, size, this.#resources);
-	}
-
-	async dispose(): Promise<void> {
-		this.#disposed = true;
-		const { sessions, stores } = this.#resources;
-		// Sessions first: their runs under way may still need a store.
-		await Promise.all([...sessions].map((session) => session.dispose()));
-		for (const store of [...stores]) store.dispose();
-	}
-
-	[Symbol.asyncDispose](): Promise<void> {
-		return this.dispose();
-	}
-
-	async #load({ model, weights = [] }: GraphFile, threads: number): Promise<CpuGraphSession> {
-		const files = writeWeights(weights);
+/** The graph that is kept under the key, or else the one that `make` makes, which is kept then. */
+async function loadPrepared(
+	context: GraphContext,
+	prepared: PreparedGraphs,
+	{ key, make, threads }: PreparedLoad,
+): Promise<GraphSession> {
+	const attemptWith = async (graph: LoadableGraph | undefined): Promise<GraphSession | undefined> => {
 		try {
-			const graph = { model, weights: files?.folder ?? weights };
-			return await CpuGraphSession.load(graph, threads, this.#resources);
-		} finally {
-			if (files !== undefined) attempt(files.remove);
+			return graph && (await create(context, graph, threads));
+		} catch {
+			// Removed by another process meanwhile, or refused: then it is refused once more, with the reason.
+			prepared.remove(key);
+			return undefined;
 		}
-	}
+	};
+	const known = await attemptWith(prepared.find(key));
+	if (known !== undefined) return known;
+	const file = make();
+	return (await attemptWith(prepared.keep(key, file))) ?? load(context, file, threads);
+}
 
-	/** The graph that is kept under the key, or else the one that `make` makes, which is kept then. */
-	async #loadPrepared(
-		prepared: PreparedGraphs,
-		key: string,
-		make: () => GraphFile,
-		threads: number,
-	): Promise<CpuGraphSession> {
-		const load = async (graph: LoadableGraph | undefined): Promise<CpuGraphSession | undefined> => {
-			try {
-				return graph && (await CpuGraphSession.load(graph, threads, this.#resources));
-			} catch {
-				// Removed by another process meanwhile, or refused: then it is refused once more, with the reason.
-				prepared.remove(key);
-				return undefined;
-			}
-		};
-		const known = await load(prepared.find(key));
-		if (known !== undefined) return known;
-		const file = make();
-		return (await load(prepared.keep(key, file))) ?? this.#load(file, threads);
-	}
+function create(
+	context: GraphContext,
+	{ model, weights }: LoadableGraph,
+	threads: number,
+): Promise<GraphSession> {
+	return OnnxGraphSession.load(context, () =>
+		ort.InferenceSession.create(model, {
+			executionProviders: ["cpu"],
+			intraOpNumThreads: threads,
+			graphOptimizationLevel: "all",
+			logSeverityLevel: 3,
+			// The arena keeps its blocks: resident memory is level after some chunks. A plan of memory per input shape
+			// costs half as much again and gains no time. README.md has the figures.
+			enableCpuMemArena: true,
+			enableMemPattern: false,
+			...(typeof weights === "string"
+				? { extra: { session: { model_external_initializers_file_folder_path: weights } } }
+				: { externalData: weights.map(({ path, data }) => ({ path, data })) }),
+		}),
+	);
+}
 
-	#checkOpen(): void {
-		if (this.#disposed)
-			throw new TokError("runtime-cpu", "the runtime was disposed. Create a new one with cpu().");
-	}
+/** What a process may sensibly allocate: the machine's memory, or its container's when that is smaller. */
+function availableMemory(): number {
+	// 0 when nothing constrains the process, and an absurdly large number under some cgroup v1 hosts.
+	const constrained = process.constrainedMemory();
+	return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
 }

@@ -24,7 +24,6 @@ import {
 import { dirname, join } from "node:path";
 import { crc32 } from "node:zlib";
 import type { GraphFile } from "@tok/runtime";
-import type { LoadableGraph } from "./cpu-graph-session.ts";
 import { ABANDONED, attempt } from "./weight-files.ts";
 
 const MODEL = "model.onnx";
@@ -39,6 +38,13 @@ const MOST = 4 * 2 ** 30;
 const FORGOTTEN = 30 * 86_400_000;
 /** Bytes that are read and checked at a time. */
 const PART = 2 ** 20;
+
+/** A graph as onnxruntime takes it. */
+export interface LoadableGraph {
+	readonly model: Uint8Array;
+	/** In memory, or the folder below which their paths lead to files. */
+	readonly weights: string | NonNullable<GraphFile["weights"]>;
+}
 
 interface Manifest {
 	readonly key: string;

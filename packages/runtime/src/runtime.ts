@@ -189,6 +189,8 @@ export interface Runtime {
 	readonly name: string;
 	/** Bytes that all open stores together may take; undefined when unknown. */
 	readonly memoryLimit: number | undefined;
+	/** Formats that segments may be kept in; "float32" is always one of them. */
+	readonly kvFormats: readonly KvFormat[];
 	/**
 	 * Takes a graph, or a function that makes it when it is needed. Throws a TokError when the graph is none that the
 	 * backend accepts, and the signal's reason when it is aborted.

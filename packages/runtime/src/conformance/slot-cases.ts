@@ -116,13 +116,22 @@ export const slotCases: readonly ConformanceCase[] = [
 		// Keys and values, per head of three numbers: six in the sink's slot, three in each of five.
 		await exercise(runtime, some, { bytes: 2 * 3 * 4 * (6 * 1 + 3 * 5), grown: 2 * 3 * 4 * 2 });
 	}),
-	conformanceCase("R10d", "a segment of 8-bit codes feeds them and their scales", async (runtime) => {
-		const coded: KvShape = {
-			...shape,
-			kinds: [undefined, { format: "int8" }, { format: "int8", parts: [{ layer: 1, heads: [1] }] }],
-		};
-		await exercise(runtime, coded, { bytes: 2 * 4 * (3 * 4 + 5 * (3 + 4)), grown: 2 * 2 * (3 + 4) });
-	}),
+	conformanceCase(
+		"R10d",
+		"a segment of 8-bit codes feeds them and their scales, or is an error",
+		async (runtime) => {
+			const coded: KvShape = {
+				...shape,
+				kinds: [undefined, { format: "int8" }, { format: "int8", parts: [{ layer: 1, heads: [1] }] }],
+			};
+			expectThat("float32 is among the formats", runtime.kvFormats.includes("float32"));
+			if (!runtime.kvFormats.includes("int8")) {
+				await expectTokError("int8", () => runtime.createKvStore(coded), "format", "float32");
+				return;
+			}
+			await exercise(runtime, coded, { bytes: 2 * 4 * (3 * 4 + 5 * (3 + 4)), grown: 2 * 2 * (3 + 4) });
+		},
+	),
 	conformanceCase("R10e", "kinds that are none are an error", async (runtime) => {
 		const heads = [0];
 		const wrong: readonly unknown[] = [

@@ -2,8 +2,9 @@
  * Compares a run's inputs with what the graph declares, before onnxruntime sees them: its own messages name neither
  * dtypes nor symbols, and it takes feeds that no input reads without a word.
  */
-import { type DType, type Tensor, TokError } from "@tok/runtime";
-import type * as ort from "onnxruntime-node";
+import type { DType, Tensor } from "@tok/runtime";
+import type * as ort from "onnxruntime-common";
+import type { Resources } from "./resources.ts";
 
 type Declared = ort.InferenceSession.ValueMetadata;
 type Feeds = Readonly<Record<string, Tensor>>;
@@ -19,6 +20,8 @@ const arrays: Readonly<Record<DType, string>> = {
 	bool: "Uint8Array",
 };
 
+type Wrong = (name: string, expected: string, got: string) => Error;
+
 /** What a symbol stands for in a run, and the input that said so first. */
 type Symbols = Map<string, { readonly value: number; readonly input: string }>;
 
@@ -31,7 +34,11 @@ export class InputCheck {
 	/** Symbols of buffers that were found to fit, and how many inputs they feed. */
 	readonly #known = new WeakMap<Buffers, { readonly symbols: Symbols; readonly count: number }>();
 
-	constructor(inputs: readonly Declared[]) {
+	readonly #wrong: Wrong;
+
+	constructor(resources: Resources, inputs: readonly Declared[]) {
+		this.#wrong = (name, expected, got) =>
+			resources.error(`run: input ${name}: expected ${expected}, got ${got}.`);
 		this.#inputs = new Map(inputs.map((input) => [input.name, input]));
 	}
 
@@ -43,8 +50,8 @@ export class InputCheck {
 		let fed = 0;
 		for (const name in feeds) {
 			if (!this.#inputs.has(name))
-				throw wrong(name, `a name among ${[...this.#inputs.keys()].join(", ") || "none"}`, "a feed");
-			if (name in buffers) throw wrong(name, "the store's buffer alone", "a feed too");
+				throw this.#wrong(name, `a name among ${[...this.#inputs.keys()].join(", ") || "none"}`, "a feed");
+			if (name in buffers) throw this.#wrong(name, "the store's buffer alone", "a feed too");
 			fed++;
 		}
 		const known = this.#ofBuffers(buffers);
@@ -52,8 +59,8 @@ export class InputCheck {
 		const symbols: Symbols = new Map(known.symbols);
 		for (const name in feeds) {
 			const feed = feeds[name] as Tensor;
-			checkShape(this.#inputs.get(name) as Declared, feed.dtype, feed.dims, symbols);
-			checkElements(name, feed);
+			checkShape(this.#inputs.get(name) as Declared, feed.dtype, feed.dims, symbols, this.#wrong);
+			checkElements(name, feed, this.#wrong);
 		}
 	}
 
@@ -65,20 +72,26 @@ export class InputCheck {
 		for (const input of this.#inputs.values()) {
 			const buffer = buffers[input.name];
 			if (buffer === undefined) continue;
-			checkShape(input, buffer.type, buffer.dims, symbols);
+			checkShape(input, buffer.type, buffer.dims, symbols, this.#wrong);
 			count++;
 		}
 		this.#known.set(buffers, { symbols, count });
 		return { symbols, count };
 	}
 
-	#missing(feeds: Feeds, buffers: Buffers): TokError {
+	#missing(feeds: Feeds, buffers: Buffers): Error {
 		const name = [...this.#inputs.keys()].find((each) => !(each in feeds || each in buffers));
-		return wrong(name ?? "", "a tensor from the feeds or the store", "none");
+		return this.#wrong(name ?? "", "a tensor from the feeds or the store", "none");
 	}
 }
 
-function checkShape(input: Declared, dtype: string, dims: readonly number[], symbols: Symbols): void {
+function checkShape(
+	input: Declared,
+	dtype: string,
+	dims: readonly number[],
+	symbols: Symbols,
+	wrong: Wrong,
+): void {
 	if (!input.isTensor) return;
 	const { name, type, shape } = input;
 	const got = (): string => format(dtype, dims);
@@ -100,7 +113,7 @@ function checkShape(input: Declared, dtype: string, dims: readonly number[], sym
 }
 
 /** As many elements as the dims say, in the dtype's array; by tag, so that an array of another realm passes. */
-function checkElements(name: string, { dtype, dims, data }: Tensor): void {
+function checkElements(name: string, { dtype, dims, data }: Tensor, wrong: Wrong): void {
 	const length = dims.reduce((product, dim) => product * dim, 1);
 	const array = Object.prototype.toString.call(data).slice(8, -1);
 	if (array !== arrays[dtype] || data.length !== length)
@@ -109,10 +122,6 @@ function checkElements(name: string, { dtype, dims, data }: Tensor): void {
 			`${length} elements in a ${arrays[dtype]} for ${format(dtype, dims)}`,
 			`${data?.length} in a ${array}`,
 		);
-}
-
-function wrong(name: string, expected: string, got: string): TokError {
-	return new TokError("runtime-cpu", `run: input ${name}: expected ${expected}, got ${got}.`);
 }
 
 function format(dtype: string, dims: readonly (number | string)[]): string {

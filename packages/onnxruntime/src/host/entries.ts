@@ -2,7 +2,7 @@
  * The keys, or the values, of one layer's heads in the slots of a segment: float32, or 8-bit codes with a scale for each
  * head and slot. Keys lie with their slots innermost, values with their dimensions (`kvNames`).
  */
-import { type KvFormat, TokError } from "@tok/runtime";
+import type { KvFormat } from "@tok/runtime";
 
 export interface EntriesShape {
 	readonly heads: number;
@@ -27,20 +27,13 @@ export class Entries {
 		this.scales = scales;
 	}
 
+	/** Throws a RangeError when there is no memory for so many. */
 	static zeros(shape: EntriesShape, format: KvFormat): Entries {
 		const { heads, slots, headDim } = shape;
 		const count = heads * slots * headDim;
-		try {
-			return format === "float32"
-				? new Entries(shape, new Float32Array(count), undefined)
-				: new Entries(shape, new Int8Array(count), new Float32Array(heads * slots));
-		} catch (cause) {
-			throw new TokError(
-				"runtime-cpu",
-				`expected memory for ${count} numbers of keys or values, got none. Choose a smaller window.`,
-				{ cause },
-			);
-		}
+		return format === "float32"
+			? new Entries(shape, new Float32Array(count), undefined)
+			: new Entries(shape, new Int8Array(count), new Float32Array(heads * slots));
 	}
 
 	/** Heads [from, to), in the same memory. */

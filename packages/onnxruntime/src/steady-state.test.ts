@@ -4,10 +4,11 @@
  */
 import type { KvShape } from "@tok/runtime";
 import { freshRows, mirror } from "@tok/runtime/conformance";
-import * as ort from "onnxruntime-node";
+import { cpu } from "@tok/runtime-cpu";
+import * as ort from "onnxruntime-common";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { cpu } from "./cpu.ts";
-import { CpuKvStore } from "./cpu-kv-store.ts";
+import { hostMemory } from "./host/host-segment.ts";
+import { SegmentStore } from "./kv/store.ts";
 import { Resources } from "./resources.ts";
 
 const geometry = { layers: 3, kvHeads: 2, headDim: 8 };
@@ -62,9 +63,9 @@ describe("a write", () => {
 	test.each([1, 5])(
 		"R13: of %i rows stores as many numbers whatever the slots, and allocates nothing",
 		async (rows) => {
-			const resources = new Resources(2 ** 30);
+			const context = { resources: new Resources("runtime-test", 2 ** 30), memory: hostMemory(ort.Tensor) };
 			for (const slots of [8, 64, 4096]) {
-				const store = CpuKvStore.create(shape(slots), resources);
+				const store = SegmentStore.create(context, shape(slots));
 				store.keep(outputs.get(rows));
 				stored = 0;
 				allocated = 0;
@@ -83,27 +84,27 @@ describe("a write", () => {
 describe("the tensors that feed onnxruntime", () => {
 	test("are the same objects over the same memory from step to step", async () => {
 		await using runtime = cpu({ threads: 1 });
-		const store = runtime.createKvStore(shape(16)) as CpuKvStore;
+		const store = runtime.createKvStore(shape(16)) as SegmentStore;
 		const graph = await runtime.loadGraph(mirror(shape(16)));
-		const tensors = store.tensors();
+		const tensors = store.tensors;
 		const buffers = Object.values(tensors).map(({ data }) => (data as Float32Array).buffer);
 		for (let step = 0; step < 40; step++) {
 			await graph.run({ rows: freshRows(shape(16), 1) }, { store, outputs: ["fresh"] });
 			await store.write([{ segment: 1, row: 0, slot: step % 16, length: 1 }]);
-			expect(store.tensors()).toBe(tensors);
+			expect(store.tensors).toBe(tensors);
 		}
-		expect(Object.values(store.tensors()).map(({ data }) => (data as Float32Array).buffer)).toEqual(buffers);
+		expect(Object.values(store.tensors).map(({ data }) => (data as Float32Array).buffer)).toEqual(buffers);
 		expect(tensors["past.1.0.key"]?.data).not.toContain(0);
 	});
 
 	test("are replaced when a segment grows, and only then", async () => {
 		await using runtime = cpu({ threads: 1 });
-		const store = runtime.createKvStore(shape(16)) as CpuKvStore;
-		const tensors = store.tensors();
+		const store = runtime.createKvStore(shape(16)) as SegmentStore;
+		const tensors = store.tensors;
 		store.grow(1, 16);
-		expect(store.tensors()).toBe(tensors);
+		expect(store.tensors).toBe(tensors);
 		store.grow(1, 32);
-		expect(store.tensors()).not.toBe(tensors);
-		expect(store.tensors()["past.1.0.key"]?.dims).toEqual([1, 2, 1, 8, 32]);
+		expect(store.tensors).not.toBe(tensors);
+		expect(store.tensors["past.1.0.key"]?.dims).toEqual([1, 2, 1, 8, 32]);
 	});
 });

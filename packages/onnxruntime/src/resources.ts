@@ -1,36 +1,35 @@
-/** What one CPU runtime has open, and how much memory its stores may take. */
-import { totalmem } from "node:os";
+/** What one runtime has open, how much memory its stores may take, and the name that its errors bear. */
 import { type GraphSession, type KvBank, type KvStore, TokError } from "@tok/runtime";
 
 export class Resources {
-	/** Bytes that all open stores together may take. */
-	readonly memoryLimit: number;
+	/** The package that errors come from: "runtime-cpu". */
+	readonly source: string;
+	/** Bytes that all open stores together may take; undefined when unknown. */
+	readonly memoryLimit: number | undefined;
 	readonly sessions: Set<GraphSession> = new Set<GraphSession>();
 	/** Stores on their own, and banks. */
 	readonly stores: Set<KvStore | KvBank> = new Set<KvStore | KvBank>();
 
-	constructor(memoryLimit: number) {
+	constructor(source: string, memoryLimit: number | undefined) {
+		this.source = source;
 		this.memoryLimit = memoryLimit;
+	}
+
+	error(message: string, options?: ErrorOptions): TokError {
+		return new TokError(this.source, message, options);
 	}
 
 	/** Throws unless the open stores may take `bytes` more. */
 	checkMemory(bytes: number): void {
+		if (this.memoryLimit === undefined) return;
 		let needed = bytes;
 		for (const store of this.stores) needed += store.bytes;
 		if (needed > this.memoryLimit)
-			throw new TokError(
-				"runtime-cpu",
+			throw this.error(
 				`expected key/value stores that fit into ${format(this.memoryLimit)} of memory, ` +
 					`got ${format(needed)}. Choose a smaller window, or dispose sessions.`,
 			);
 	}
-}
-
-/** What a process may sensibly allocate: the machine's memory, or its container's when that is smaller. */
-export function availableMemory(): number {
-	// 0 when nothing constrains the process, and an absurdly large number under some cgroup v1 hosts.
-	const constrained = process.constrainedMemory();
-	return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
 }
 
 function format(bytes: number): string {

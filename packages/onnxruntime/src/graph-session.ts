@@ -1,0 +1,147 @@
+/** One graph in onnxruntime. Feeds are borrowed, outputs that are not kept come back as copies. */
+import {
+	type GraphSession,
+	type KvPlaces,
+	type KvStore,
+	kvNames,
+	type RunOptions,
+	type Tensor,
+	TokError,
+} from "@tok/runtime";
+import type * as ort from "onnxruntime-common";
+import { InputCheck } from "./check-inputs.ts";
+import { fromOrt, type TensorClass, toOrt } from "./host-tensors.ts";
+import type { Cache, KvTensors, RunMemory } from "./kv/memory.ts";
+import type { Resources } from "./resources.ts";
+
+/** What the graph sessions of one runtime share. */
+export interface GraphContext {
+	readonly resources: Resources;
+	readonly memory: RunMemory;
+	readonly Tensor: TensorClass;
+	/** Runs a task of onnxruntime's. Defaults to at once; a backend that does one thing at a time queues it. */
+	readonly schedule?: <T>(task: () => Promise<T>) => Promise<T>;
+}
+
+const NO_BUFFERS: KvTensors = Object.freeze(Object.create(null));
+
+export class OnnxGraphSession implements GraphSession {
+	readonly inputNames: readonly string[];
+	readonly outputNames: readonly string[];
+	/** Undefined once disposed. */
+	#session: ort.InferenceSession | undefined;
+	/** Runs under way: onnxruntime refuses one whose session is released before it begins. */
+	readonly #running = new Set<Promise<unknown>>();
+	readonly #context: GraphContext;
+	readonly #inputs: InputCheck;
+
+	private constructor(context: GraphContext, session: ort.InferenceSession) {
+		this.#session = session;
+		this.#context = context;
+		this.#inputs = new InputCheck(context.resources, session.inputMetadata);
+		this.inputNames = session.inputNames;
+		this.outputNames = session.outputNames;
+		context.resources.sessions.add(this);
+	}
+
+	/** @param create makes onnxruntime's session of the graph. */
+	static async load(
+		context: GraphContext,
+		create: () => Promise<ort.InferenceSession>,
+	): Promise<OnnxGraphSession> {
+		try {
+			return new OnnxGraphSession(context, await schedule(context, create));
+		} catch (cause) {
+			if (TokError.isInstance(cause)) throw cause;
+			throw context.resources.error(
+				`loadGraph: expected a graph that onnxruntime accepts, got its refusal: ${reason(cause)}`,
+				{ cause },
+			);
+		}
+	}
+
+	async run(
+		feeds: Readonly<Record<string, Tensor>>,
+		{ store, places, outputs = this.outputNames }: RunOptions = {},
+	): Promise<Record<string, Tensor>> {
+		if (this.#session === undefined)
+			throw this.#context.resources.error("run: the graph session was disposed. Load the graph again.");
+		const cache = this.#cache(store, places);
+		this.#checkOutputs(outputs);
+		const buffers = cache?.tensors ?? NO_BUFFERS;
+		this.#inputs.check(feeds, buffers);
+		cache?.refresh?.();
+		const results = await this.#execute(this.#session, this.#feedsOf(feeds, buffers), outputs);
+		cache?.keep(results[kvNames.fresh]);
+		const fetched: Record<string, Tensor> = {};
+		for (const [name, tensor] of Object.entries(results))
+			if (cache === undefined || name !== kvNames.fresh) fetched[name] = await fromOrt(tensor);
+		return fetched;
+	}
+
+	async dispose(): Promise<void> {
+		const session = this.#session;
+		if (session === undefined) return;
+		this.#session = undefined;
+		this.#context.resources.sessions.delete(this);
+		await Promise.allSettled(this.#running);
+		await schedule(this.#context, () => session.release());
+	}
+
+	[Symbol.asyncDispose](): Promise<void> {
+		return this.dispose();
+	}
+
+	/** Of what the store holds, the graph may read a part. */
+	#feedsOf(feeds: Readonly<Record<string, Tensor>>, buffers: KvTensors): Record<string, ort.Tensor> {
+		const tensors: Record<string, ort.Tensor> = {};
+		for (const name of this.inputNames)
+			tensors[name] = buffers[name] ?? toOrt(this.#context.Tensor, feeds[name] as Tensor);
+		return tensors;
+	}
+
+	async #execute(
+		session: ort.InferenceSession,
+		tensors: Readonly<Record<string, ort.Tensor>>,
+		outputs: readonly string[],
+	): Promise<ort.InferenceSession.ReturnType> {
+		const running = schedule(this.#context, () => session.run(tensors, outputs));
+		this.#running.add(running);
+		try {
+			return await running;
+		} catch (cause) {
+			if (TokError.isInstance(cause)) throw cause;
+			throw this.#context.resources.error(
+				`run: expected feeds that the graph can compute with, got onnxruntime's refusal: ${reason(cause)}`,
+				{ cause },
+			);
+		} finally {
+			this.#running.delete(running);
+		}
+	}
+
+	/** What feeds `past.*` and takes `fresh`. */
+	#cache(store: KvStore | undefined, places: KvPlaces | undefined): Cache | undefined {
+		const { memory, resources } = this.#context;
+		if (store !== undefined && places !== undefined)
+			throw resources.error("run: expected a store or places, got both. Leave one out.");
+		if (store !== undefined) return memory.ofStore(store);
+		return places && memory.ofPlaces(places);
+	}
+
+	#checkOutputs(outputs: readonly string[]): void {
+		const unknown = outputs.filter((name) => !this.outputNames.includes(name));
+		if (outputs.length === 0 || unknown.length > 0)
+			throw this.#context.resources.error(
+				`run: expected outputs among ${this.outputNames.join(", ")}, got ${unknown.join(", ") || "none"}.`,
+			);
+	}
+}
+
+function schedule<T>(context: GraphContext, task: () => Promise<T>): Promise<T> {
+	return context.schedule === undefined ? task() : context.schedule(task);
+}
+
+function reason(cause: unknown): string {
+	return cause instanceof Error ? cause.message : String(cause);
+}

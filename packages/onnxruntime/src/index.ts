@@ -1,0 +1,10 @@
+/**
+ * What tok's runtimes on onnxruntime share: graph sessions that check their inputs, and key/value stores that keep the
+ * rules of `@tok/runtime` over buffers in any memory. A runtime brings its onnxruntime, and a memory.
+ */
+export { type GraphContext, OnnxGraphSession } from "./graph-session.ts";
+export { hostMemory } from "./host/host-segment.ts";
+export type { TensorClass } from "./host-tensors.ts";
+export { bytesOf } from "./kv/checks.ts";
+export type { BufferFile, FreshRows, Geometry, SegmentBuffers, SegmentMemory } from "./kv/segment.ts";
+export { OnnxRuntime, type OnnxRuntimeOptions } from "./runtime.ts";

@@ -1,0 +1,248 @@
+/** A session's keys and values: the rules of a store, over buffers in any memory. */
+import { type KvShape, type KvStore, type KvWrite, kvNames } from "@tok/runtime";
+import type { Tensor } from "onnxruntime-common";
+import type { Resources } from "../resources.ts";
+import { bytesOf, checkFresh, checkShape, checkWrite, copyOf, isInteger } from "./checks.ts";
+import type { Cache, KvTensors } from "./memory.ts";
+import type { BufferFile, FreshRows, Geometry, SegmentBuffers, SegmentMemory } from "./segment.ts";
+
+/** What the stores of one runtime share. */
+export interface StoreContext<Fresh extends FreshRows> {
+	readonly resources: Resources;
+	readonly memory: SegmentMemory<Fresh>;
+}
+
+export class SegmentStore<Fresh extends FreshRows = FreshRows> implements KvStore, Cache {
+	readonly context: StoreContext<Fresh>;
+	readonly #geometry: Geometry;
+	/** Undefined once disposed. */
+	#segments: SegmentBuffers<Fresh>[] | undefined;
+	#tensors: KvTensors | undefined;
+	#fresh: Fresh | undefined;
+	/** Frees its place in a bank, whose buffers it then has a part of; undefined for a store on its own. */
+	readonly #leave: (() => void) | undefined;
+
+	/** @param leave for a store over part of a bank's buffers: called when it is disposed. */
+	constructor(
+		context: StoreContext<Fresh>,
+		geometry: Geometry,
+		segments: SegmentBuffers<Fresh>[],
+		leave?: () => void,
+	) {
+		this.context = context;
+		this.#geometry = geometry;
+		this.#segments = segments;
+		this.#leave = leave;
+		// A bank accounts for its stores.
+		if (leave === undefined) context.resources.stores.add(this);
+	}
+
+	/** Allocates zeroed buffers. Throws when the shape is none, or exceeds the memory. */
+	static create<Fresh extends FreshRows>(context: StoreContext<Fresh>, shape: KvShape): SegmentStore<Fresh> {
+		const { resources, memory } = context;
+		checkShape(resources, "createKvStore", shape, memory.formats);
+		resources.checkMemory(bytesOf(shape));
+		const { slots, ...geometry } = copyOf(shape);
+		return new SegmentStore(context, geometry, allocate(context, geometry, slots, 1));
+	}
+
+	get shape(): KvShape {
+		return copyOf({ ...this.#geometry, slots: (this.#segments ?? []).map(({ slots }) => slots) });
+	}
+
+	get bytes(): number {
+		return (this.#segments ?? []).reduce((sum, segment) => sum + segment.bytes, 0);
+	}
+
+	/** The same ones until a segment grows. */
+	get tensors(): KvTensors {
+		const segments = this.#open();
+		this.#tensors ??= tensorsOf(segments, 1);
+		return this.#tensors;
+	}
+
+	keep(fresh: Tensor | undefined): void {
+		this.#open();
+		const { resources, memory } = this.context;
+		if (fresh !== undefined) checkFresh(resources, fresh.dims, this.#geometry, 1);
+		this.keepRows(fresh && memory.freshRows(fresh, 1)[0]);
+	}
+
+	/** Keeps a run's rows for `write`, in place of those of the run before. */
+	keepRows(rows: Fresh | undefined): void {
+		this.#forget();
+		this.#fresh = rows;
+	}
+
+	async write(writes: readonly KvWrite[]): Promise<void> {
+		const segments = this.#open();
+		const { resources } = this.context;
+		const fresh = this.#fresh;
+		if (fresh === undefined)
+			throw resources.error(
+				`write: expected ${kvNames.fresh} rows, got none. Run a graph with this store first.`,
+			);
+		for (const write of writes) checkWrite(resources, write, fresh.tokens, segments[write.segment]?.slots);
+		for (const write of writes) segments[write.segment]?.write(write, fresh);
+		this.#forget();
+	}
+
+	async readSlots(segment: number, slot: number, length: number): Promise<Float32Array> {
+		return this.#slots("readSlots", segment, slot, length).readSlots(slot, length);
+	}
+
+	async writeSlots(segment: number, slot: number, rows: Float32Array): Promise<void> {
+		const length = rows.length / (this.#open()[segment]?.rowLength ?? 1);
+		this.#slots("writeSlots", segment, slot, length).writeSlots(slot, length, rows);
+	}
+
+	grow(segment: number, slots: number): void {
+		const segments = this.#open();
+		const { resources } = this.context;
+		const before = segments[segment];
+		if (before === undefined || !Number.isSafeInteger(slots) || slots < before.slots)
+			throw resources.error(
+				`grow: expected ${before === undefined ? `a segment below ${segments.length}` : `an integer ≥ ${before.slots}`}, ` +
+					`got ${slots} slots for segment ${segment}. Buffers never shrink.`,
+			);
+		if (slots === before.slots) return;
+		if (this.#leave !== undefined)
+			throw resources.error(
+				`grow: expected a store outside a bank, got ${slots} slots for one in a bank, whose buffers have their size.`,
+			);
+		resources.checkMemory(before.slotBytes * (slots - before.slots));
+		segments[segment] = inMemory(resources, () => before.grown(slots));
+		this.#tensors = undefined;
+		before.dispose();
+	}
+
+	fork(): KvStore {
+		const segments = this.#open();
+		const { resources } = this.context;
+		resources.checkMemory(this.bytes);
+		const copies = inMemory(resources, () => segments.map((segment) => segment.grown(segment.slots)));
+		return new SegmentStore(this.context, this.#geometry, copies);
+	}
+
+	async *read(): AsyncIterable<Uint8Array> {
+		for (const file of inFileOrder(this.#open(), this.#geometry)) yield file.read();
+	}
+
+	async load(bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
+		const files = inFileOrder(this.#open(), this.#geometry);
+		this.#forget();
+		const got = await fill(files, bytes);
+		if (got !== this.bytes)
+			throw this.context.resources.error(
+				`load: expected ${this.bytes} bytes of keys and values, got ${got < this.bytes ? "only" : "at least"} ${got}. ` +
+					"They belong to another shape, or were cut.",
+			);
+	}
+
+	dispose(): void {
+		this.#forget();
+		for (const segment of this.#segments ?? []) segment.dispose();
+		this.#segments = undefined;
+		this.#tensors = undefined;
+		this.context.resources.stores.delete(this);
+		this.#leave?.();
+	}
+
+	[Symbol.dispose](): void {
+		this.dispose();
+	}
+
+	#forget(): void {
+		this.#fresh?.release();
+		this.#fresh = undefined;
+	}
+
+	/** The segment's buffers. Throws unless it has these slots. */
+	#slots(action: string, segment: number, slot: number, length: number): SegmentBuffers<Fresh> {
+		const segments = this.#open();
+		const buffers = segments[segment];
+		if (buffers !== undefined && isInteger(slot, 0) && isInteger(length, 0) && slot + length <= buffers.slots)
+			return buffers;
+		throw this.context.resources.error(
+			`${action}: expected whole rows and slots within ${buffers?.slots ?? `one of ${segments.length} segments`}, ` +
+				`got ${length} rows at slot ${slot} of segment ${segment}.`,
+		);
+	}
+
+	#open(): SegmentBuffers<Fresh>[] {
+		if (this.#segments === undefined)
+			throw this.context.resources.error("the key/value store was disposed. Create a new one.");
+		return this.#segments;
+	}
+}
+
+/** Buffers of zeros for every segment. Throws a TokError when there is no memory for them. */
+export function allocate<Fresh extends FreshRows>(
+	{ resources, memory }: StoreContext<Fresh>,
+	geometry: Geometry,
+	slots: readonly number[],
+	copies: number,
+): SegmentBuffers<Fresh>[] {
+	const segments: SegmentBuffers<Fresh>[] = [];
+	try {
+		return inMemory(resources, () => {
+			for (const [segment, count] of slots.entries())
+				segments.push(memory.zeros(geometry, segment, count, copies));
+			return segments;
+		});
+	} catch (error) {
+		for (const segment of segments) segment.dispose();
+		throw error;
+	}
+}
+
+export function tensorsOf(segments: readonly SegmentBuffers<never>[], batch: number): KvTensors {
+	const tensors: Record<string, Tensor> = {};
+	for (const segment of segments) segment.addTensors(tensors, batch);
+	return tensors;
+}
+
+function inMemory<T>(resources: Resources, make: () => T): T {
+	try {
+		return make();
+	} catch (cause) {
+		if (!(cause instanceof RangeError)) throw cause;
+		throw resources.error(
+			`expected memory for the keys and values, got none (${cause.message}). Choose a smaller window.`,
+			{ cause },
+		);
+	}
+}
+
+/** Every buffer: layer, segment, key before value, codes before scales. */
+function inFileOrder(segments: readonly SegmentBuffers<never>[], { layers }: Geometry): BufferFile[] {
+	return Array.from({ length: layers }, (_, layer) =>
+		segments.flatMap((segment) => segment.files(layer)),
+	).flat();
+}
+
+/** Fills the buffers in turn. Returns how many bytes came, at the latest when there are too many. */
+async function fill(
+	files: readonly BufferFile[],
+	bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): Promise<number> {
+	let [index, offset, got] = [0, 0, 0];
+	let target: Uint8Array | undefined;
+	for await (let part of bytes) {
+		got += part.length;
+		while (part.length > 0) {
+			const file = files[index];
+			if (file === undefined) return got;
+			target ??= file.target();
+			const count = Math.min(part.length, file.byteLength - offset);
+			target.set(part.subarray(0, count), offset);
+			part = part.subarray(count);
+			offset += count;
+			if (offset < file.byteLength) continue;
+			file.replace(target);
+			target = undefined;
+			[index, offset] = [index + 1, 0];
+		}
+	}
+	return got;
+}
