@@ -1,0 +1,123 @@
+/** Runs the slot shader: one dispatch a layer, no buffer or bind group made anew from step to step. */
+import { LAYER_FIELDS, MOVE_STRIDE, slotShader, WORKGROUP } from "./slot-shader.ts";
+
+/** One layer's buffers of a segment. */
+export interface LayerBuffers {
+	readonly key: GPUBuffer;
+	readonly value: GPUBuffer;
+	/** `Layer` of the shader. */
+	readonly layout: GPUBuffer;
+	readonly heads: number;
+}
+
+export interface Move {
+	readonly row: number;
+	readonly slot: number;
+	readonly length: number;
+	/** Rows that a head has. */
+	readonly tokens: number;
+	/** First number of the rows in their buffer. */
+	readonly base: number;
+}
+
+/** Moves between submissions: as many as the buffer of moves holds. */
+const MOVES = 64;
+
+export class SlotMover {
+	readonly #device: GPUDevice;
+	readonly #layout: GPUBindGroupLayout;
+	readonly #scatter: GPUComputePipeline;
+	readonly #gather: GPUComputePipeline;
+	readonly #moves: GPUBuffer;
+	#next = 0;
+	/** rows → layout → bind group. onnxruntime takes its rows from a few buffers in turn. */
+	readonly #groups = new WeakMap<GPUBuffer, WeakMap<GPUBuffer, GPUBindGroup>>();
+
+	constructor(device: GPUDevice) {
+		this.#device = device;
+		const storage = (binding: number, type: GPUBufferBindingType): GPUBindGroupLayoutEntry => ({
+			binding,
+			visibility: GPUShaderStage.COMPUTE,
+			buffer: { type },
+		});
+		this.#layout = device.createBindGroupLayout({
+			entries: [
+				storage(0, "storage"),
+				storage(1, "storage"),
+				storage(2, "storage"),
+				storage(3, "read-only-storage"),
+				{
+					binding: 4,
+					visibility: GPUShaderStage.COMPUTE,
+					buffer: { type: "uniform", hasDynamicOffset: true },
+				},
+			],
+		});
+		const layout = device.createPipelineLayout({ bindGroupLayouts: [this.#layout] });
+		const module = device.createShaderModule({ code: slotShader });
+		const pipeline = (entryPoint: string): GPUComputePipeline =>
+			device.createComputePipeline({ layout, compute: { module, entryPoint } });
+		this.#scatter = pipeline("scatter");
+		this.#gather = pipeline("gather");
+		this.#moves = device.createBuffer({
+			size: MOVES * MOVE_STRIDE,
+			usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+		});
+	}
+
+	/** `Layer` of the shader as a buffer. The caller destroys it. */
+	layout(fields: readonly number[], heads: readonly number[]): GPUBuffer {
+		const buffer = this.#device.createBuffer({
+			size: 4 * (LAYER_FIELDS + heads.length),
+			usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST,
+		});
+		this.#device.queue.writeBuffer(buffer, 0, Uint32Array.from([...fields, ...heads]));
+		return buffer;
+	}
+
+	/** Rows into slots of every layer. */
+	scatter(layers: readonly LayerBuffers[], headDim: number, rows: GPUBuffer, move: Move): void {
+		this.#run(this.#scatter, layers, headDim, rows, move);
+	}
+
+	/** Slots of every layer into rows. */
+	gather(layers: readonly LayerBuffers[], headDim: number, rows: GPUBuffer, move: Move): void {
+		this.#run(this.#gather, layers, headDim, rows, move);
+	}
+
+	#run(
+		pipeline: GPUComputePipeline,
+		layers: readonly LayerBuffers[],
+		headDim: number,
+		rows: GPUBuffer,
+		{ row, slot, length, tokens, base }: Move,
+	): void {
+		if (length === 0 || layers.length === 0) return;
+		// A write to the queue takes effect before what is submitted after it, and after what was submitted before.
+		const offset = this.#next * MOVE_STRIDE;
+		this.#next = (this.#next + 1) % MOVES;
+		this.#device.queue.writeBuffer(this.#moves, offset, Uint32Array.of(row, slot, length, tokens, base));
+		const encoder = this.#device.createCommandEncoder();
+		const pass = encoder.beginComputePass();
+		pass.setPipeline(pipeline);
+		for (const layer of layers) {
+			pass.setBindGroup(0, this.#group(rows, layer), [offset]);
+			pass.dispatchWorkgroups(Math.ceil((length * headDim) / WORKGROUP), layer.heads);
+		}
+		pass.end();
+		this.#device.queue.submit([encoder.finish()]);
+	}
+
+	#group(rows: GPUBuffer, { key, value, layout }: LayerBuffers): GPUBindGroup {
+		const groups = this.#groups.get(rows) ?? new WeakMap<GPUBuffer, GPUBindGroup>();
+		this.#groups.set(rows, groups);
+		// By the layout, of which there is one for every store's layer: neighbours in a bank share their buffers.
+		const known = groups.get(layout);
+		if (known !== undefined) return known;
+		const buffers = [rows, key, value, layout].map((buffer, binding) => ({ binding, resource: { buffer } }));
+		const moves = { binding: 4, resource: { buffer: this.#moves, size: 20 } };
+		const group = this.#device.createBindGroup({ layout: this.#layout, entries: [...buffers, moves] });
+		groups.set(layout, group);
+		return group;
+	}
+}

@@ -1,0 +1,1 @@
+export { type WebGpuAdapter, type WebGpuOptions, type WebGpuRuntime, webgpu } from "./webgpu.ts";

@@ -1,0 +1,144 @@
+/**
+ * The WebGPU runtime: onnxruntime-web, with stores in buffers of the GPU. A step sends ids, angles, masks and slots, and
+ * gets back the outputs that were asked for; keys and values stay.
+ */
+import { type GraphContext, OnnxGraphSession, OnnxRuntime } from "@tok/onnxruntime";
+import { type GraphFile, kvNames, type Runtime, TokError } from "@tok/runtime";
+import * as ort from "onnxruntime-web/webgpu";
+import { externalData } from "./external-data.ts";
+import { Gpu } from "./gpu/gpu.ts";
+import { gpuMemory } from "./gpu/gpu-segment.ts";
+import { Queue } from "./queue.ts";
+
+export interface WebGpuOptions {
+	/** Which of several GPUs. Defaults to the browser's choice. */
+	readonly powerPreference?: "low-power" | "high-performance";
+	/** Bytes that all key/value stores together may take. Defaults to no limit but the device's own. */
+	readonly memoryLimit?: number;
+	/** URL of the folder with onnxruntime's .wasm files. Defaults to beside its script. */
+	readonly files?: string;
+}
+
+export interface WebGpuRuntime extends Runtime {
+	/** The GPU, as the browser describes it. */
+	readonly adapter: WebGpuAdapter;
+	/** Resolves with the browser's reason when the device is lost: then everything in it is. Never rejects. */
+	readonly lost: Promise<string>;
+	/** Takes the device away, as a browser may at any time: for tests of what happens then. */
+	loseDevice(): void;
+}
+
+export interface WebGpuAdapter {
+	readonly vendor: string;
+	readonly architecture: string;
+	readonly description: string;
+	/** Computes on the processor: correct, and slow. */
+	readonly isFallback: boolean;
+	/** Bytes that one buffer holds: the largest weight, or one layer's keys of a segment. */
+	readonly largestBuffer: number;
+}
+
+const queue = new Queue();
+
+/**
+ * Creates the WebGPU runtime. Rejects with a TokError that says why when there is none to be had: no WebGPU in the
+ * browser or on an insecure page, or no adapter.
+ */
+export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuRuntime> {
+	const { powerPreference, memoryLimit, files } = options;
+	if (memoryLimit !== undefined && !(Number.isSafeInteger(memoryLimit) && memoryLimit >= 1))
+		throw new TokError("runtime-webgpu", `memoryLimit: expected bytes, an integer ≥ 1, got ${memoryLimit}.`);
+	if (files !== undefined) ort.env.wasm.wasmPaths = files;
+	// Its wasm only sends commands.
+	ort.env.wasm.numThreads = 1;
+	const adapter = await requestAdapter(powerPreference);
+	const device = await requestDevice(adapter);
+	const gpu = new Gpu(device);
+	const { vendor, architecture, description } = adapter.info;
+	const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
+	const runtime = new OnnxRuntime({
+		name: "webgpu",
+		memoryLimit,
+		memory: gpuMemory(gpu),
+		Tensor: ort.Tensor,
+		schedule: (task) =>
+			queue.run(() => {
+				gpu.check();
+				return task();
+			}),
+		load: async (context, make) => load(context, device, make()),
+		close: () => device.destroy(),
+	});
+	return Object.assign(runtime, {
+		adapter: {
+			vendor,
+			architecture,
+			description,
+			isFallback: adapter.info.isFallbackAdapter === true,
+			largestBuffer: Math.min(maxBufferSize, maxStorageBufferBindingSize),
+		},
+		lost: device.lost.then(({ message }) => message),
+		loseDevice: () => device.destroy(),
+	});
+}
+
+function load(
+	context: GraphContext,
+	device: GPUDevice,
+	{ model, weights }: GraphFile,
+): Promise<OnnxGraphSession> {
+	return OnnxGraphSession.load(context, () =>
+		ort.InferenceSession.create(model, {
+			// The type is of onnxruntime-web's own making; it takes any device.
+			executionProviders: [{ name: "webgpu", device } as ort.InferenceSession.WebGpuExecutionProviderOption],
+			graphOptimizationLevel: "all",
+			logSeverityLevel: 3,
+			preferredOutputLocation: { [kvNames.fresh]: "gpu-buffer" },
+			externalData: externalData(weights),
+		}),
+	);
+}
+
+async function requestAdapter(powerPreference: WebGpuOptions["powerPreference"]): Promise<GPUAdapter> {
+	const gpu = globalThis.navigator?.gpu;
+	if (gpu === undefined)
+		throw new TokError(
+			"runtime-webgpu",
+			`expected a browser with WebGPU, got none${globalThis.isSecureContext === false ? " (the page is not secure: serve it by https or from localhost)" : ""}. ` +
+				"Use the wasm runtime.",
+		);
+	const adapter = await gpu.requestAdapter(powerPreference === undefined ? {} : { powerPreference });
+	if (adapter === null)
+		throw new TokError(
+			"runtime-webgpu",
+			"expected a GPU that the browser lets pages use, got none. Use the wasm runtime, or switch hardware acceleration on.",
+		);
+	return adapter;
+}
+
+async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
+	const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } = adapter.limits;
+	const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } = adapter.limits;
+	const { maxComputeWorkgroupSizeX, maxComputeWorkgroupSizeY, maxComputeWorkgroupSizeZ } = adapter.limits;
+	// What onnxruntime's kernels choose between.
+	const features = (["shader-f16", "subgroups"] as const).filter((name) => adapter.features.has(name));
+	try {
+		return await adapter.requestDevice({
+			requiredFeatures: features,
+			requiredLimits: {
+				maxBufferSize,
+				maxStorageBufferBindingSize,
+				maxStorageBuffersPerShaderStage,
+				maxComputeWorkgroupStorageSize,
+				maxComputeInvocationsPerWorkgroup,
+				maxComputeWorkgroupSizeX,
+				maxComputeWorkgroupSizeY,
+				maxComputeWorkgroupSizeZ,
+			},
+		});
+	} catch (cause) {
+		throw new TokError("runtime-webgpu", `expected a device of the GPU, got its refusal: ${String(cause)}.`, {
+			cause,
+		});
+	}
+}
