@@ -21,6 +21,8 @@ export interface GraphContext {
 	readonly Tensor: TensorClass;
 	/** Runs a task of onnxruntime's. Defaults to at once; a backend that does one thing at a time queues it. */
 	readonly schedule?: <T>(task: () => Promise<T>) => Promise<T>;
+	/** Throws when the backend is of no use any more. Called before a graph is loaded or run. */
+	readonly check?: () => void;
 }
 
 const NO_BUFFERS: KvTensors = Object.freeze(Object.create(null));
@@ -50,7 +52,7 @@ export class OnnxGraphSession implements GraphSession {
 		create: () => Promise<ort.InferenceSession>,
 	): Promise<OnnxGraphSession> {
 		try {
-			return new OnnxGraphSession(context, await schedule(context, create));
+			return new OnnxGraphSession(context, await schedule(context, create, context.check));
 		} catch (cause) {
 			if (TokError.isInstance(cause)) throw cause;
 			throw context.resources.error(
@@ -105,7 +107,7 @@ export class OnnxGraphSession implements GraphSession {
 		tensors: Readonly<Record<string, ort.Tensor>>,
 		outputs: readonly string[],
 	): Promise<ort.InferenceSession.ReturnType> {
-		const running = schedule(this.#context, () => session.run(tensors, outputs));
+		const running = schedule(this.#context, () => session.run(tensors, outputs), this.#context.check);
 		this.#running.add(running);
 		try {
 			return await running;
@@ -138,8 +140,12 @@ export class OnnxGraphSession implements GraphSession {
 	}
 }
 
-function schedule<T>(context: GraphContext, task: () => Promise<T>): Promise<T> {
-	return context.schedule === undefined ? task() : context.schedule(task);
+async function schedule<T>(context: GraphContext, task: () => Promise<T>, check?: () => void): Promise<T> {
+	const checked = (): Promise<T> => {
+		check?.();
+		return task();
+	};
+	return context.schedule === undefined ? checked() : context.schedule(checked);
 }
 
 function reason(cause: unknown): string {

@@ -1,5 +1,6 @@
 /** A runtime on onnxruntime: what is the same wherever the graphs run. */
 import type {
+	BlockActivations,
 	GraphFile,
 	GraphSession,
 	KvBank,
@@ -15,10 +16,12 @@ import { KvMemory } from "./kv/memory.ts";
 import type { FreshRows, SegmentMemory } from "./kv/segment.ts";
 import { Resources } from "./resources.ts";
 
-export interface OnnxRuntimeOptions<Fresh extends FreshRows> extends Pick<GraphContext, "schedule"> {
+export interface OnnxRuntimeOptions<Fresh extends FreshRows>
+	extends Pick<GraphContext, "schedule" | "check"> {
 	/** "cpu". Errors come from "runtime-cpu". */
 	readonly name: string;
 	readonly memoryLimit: number | undefined;
+	readonly blockActivations: BlockActivations;
 	readonly memory: SegmentMemory<Fresh>;
 	readonly Tensor: TensorClass;
 	/** Loads a graph; the options have been checked for what is common. */
@@ -31,6 +34,7 @@ export class OnnxRuntime<Fresh extends FreshRows> implements Runtime {
 	readonly name: string;
 	readonly memoryLimit: number | undefined;
 	readonly kvFormats: readonly KvFormat[];
+	readonly blockActivations: BlockActivations;
 	readonly #load: OnnxRuntimeOptions<Fresh>["load"];
 	readonly #close: OnnxRuntimeOptions<Fresh>["close"];
 	readonly #resources: Resources;
@@ -38,10 +42,12 @@ export class OnnxRuntime<Fresh extends FreshRows> implements Runtime {
 	readonly #context: GraphContext;
 	#disposed = false;
 
-	constructor({ name, memoryLimit, memory, Tensor, schedule, load, close }: OnnxRuntimeOptions<Fresh>) {
+	constructor(options: OnnxRuntimeOptions<Fresh>) {
+		const { name, memoryLimit, blockActivations, memory, Tensor, schedule, check, load, close } = options;
 		this.name = name;
 		this.memoryLimit = memoryLimit;
 		this.kvFormats = memory.formats;
+		this.blockActivations = blockActivations;
 		this.#load = load;
 		this.#close = close;
 		this.#resources = new Resources(`runtime-${name}`, memoryLimit);
@@ -51,6 +57,7 @@ export class OnnxRuntime<Fresh extends FreshRows> implements Runtime {
 			memory: this.#memory,
 			Tensor,
 			...(schedule && { schedule }),
+			...(check && { check }),
 		};
 	}
 

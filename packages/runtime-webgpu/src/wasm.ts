@@ -39,6 +39,7 @@ export async function wasm({ threads, memoryLimit, files }: WasmOptions = {}): P
 	return new OnnxRuntime({
 		name: "wasm",
 		memoryLimit,
+		blockActivations: "int8",
 		memory: hostMemory(ort.Tensor),
 		Tensor: ort.Tensor,
 		schedule: queue.run,

@@ -17,6 +17,8 @@ export interface WebGpuOptions {
 	readonly memoryLimit?: number;
 	/** URL of the folder with onnxruntime's .wasm files. Defaults to beside its script. */
 	readonly files?: string;
+	/** Has onnxruntime tell the console all that it does, such as on which processor each node runs. Defaults to false. */
+	readonly verbose?: boolean;
 }
 
 export interface WebGpuRuntime extends Runtime {
@@ -45,7 +47,7 @@ const queue = new Queue();
  * browser or on an insecure page, or no adapter.
  */
 export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuRuntime> {
-	const { powerPreference, memoryLimit, files } = options;
+	const { powerPreference, memoryLimit, files, verbose = false } = options;
 	if (memoryLimit !== undefined && !(Number.isSafeInteger(memoryLimit) && memoryLimit >= 1))
 		throw new TokError("runtime-webgpu", `memoryLimit: expected bytes, an integer ≥ 1, got ${memoryLimit}.`);
 	if (files !== undefined) ort.env.wasm.wasmPaths = files;
@@ -59,14 +61,12 @@ export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuRuntime
 	const runtime = new OnnxRuntime({
 		name: "webgpu",
 		memoryLimit,
+		blockActivations: "float32",
 		memory: gpuMemory(gpu),
 		Tensor: ort.Tensor,
-		schedule: (task) =>
-			queue.run(() => {
-				gpu.check();
-				return task();
-			}),
-		load: async (context, make) => load(context, device, make()),
+		schedule: queue.run,
+		check: () => gpu.check(),
+		load: async (context, make) => load(context, { device, verbose }, make()),
 		close: () => device.destroy(),
 	});
 	return Object.assign(runtime, {
@@ -84,7 +84,7 @@ export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuRuntime
 
 function load(
 	context: GraphContext,
-	device: GPUDevice,
+	{ device, verbose }: { readonly device: GPUDevice; readonly verbose: boolean },
 	{ model, weights }: GraphFile,
 ): Promise<OnnxGraphSession> {
 	return OnnxGraphSession.load(context, () =>
@@ -92,7 +92,7 @@ function load(
 			// The type is of onnxruntime-web's own making; it takes any device.
 			executionProviders: [{ name: "webgpu", device } as ort.InferenceSession.WebGpuExecutionProviderOption],
 			graphOptimizationLevel: "all",
-			logSeverityLevel: 3,
+			logSeverityLevel: verbose ? 0 : 3,
 			preferredOutputLocation: { [kvNames.fresh]: "gpu-buffer" },
 			externalData: externalData(weights),
 		}),

@@ -105,6 +105,8 @@ export interface KvPart {
 /** "int8": code · scale, one scale per entry and head, a 127th of its largest magnitude. */
 export type KvFormat = "float32" | "int8";
 
+export type BlockActivations = "float32" | "int8";
+
 /** A run of fresh rows that moves into consecutive slots of one segment. */
 export interface KvWrite {
 	readonly segment: number;
@@ -191,6 +193,8 @@ export interface Runtime {
 	readonly memoryLimit: number | undefined;
 	/** Formats that segments may be kept in; "float32" is always one of them. */
 	readonly kvFormats: readonly KvFormat[];
+	/** What activations should be where they meet weights in blocks: "int8" where products of integers are the faster. */
+	readonly blockActivations: BlockActivations;
 	/**
 	 * Takes a graph, or a function that makes it when it is needed. Throws a TokError when the graph is none that the
 	 * backend accepts, and the signal's reason when it is aborted.

@@ -25,29 +25,30 @@ export interface BlockWeight {
 	readonly scales: Value<"float32">; // [out, blocks]
 	/**
 	 * 8-bit terms that activations are split into: with 2, what rounding leaves over is rounded once more and multiplied
-	 * too, which is nearly float32's accuracy for twice the rows. 2 needs `in` to be whole blocks.
+	 * too, which is nearly float32's accuracy for twice the rows. 2 needs `in` to be whole blocks. With 0 they stay
+	 * float32.
 	 */
-	readonly terms: 1 | 2;
+	readonly terms: 0 | 1 | 2;
 	readonly bias?: Value<"float32"> | undefined; // [out]
 }
 
-/** x [rows, in] → x · weightᵀ + bias [rows, out]. Block weights meet activations rounded to 8 bits. */
+/** x [rows, in] → x · weightᵀ + bias [rows, out]. Block weights meet activations as `terms` says. */
 export function linear(x: Value<"float32">, weight: LinearWeight): Value<"float32"> {
 	if (weight.kind === "blocks")
-		return weight.terms === 1 ? blockProduct(x, weight) : twoTermProduct(x, weight);
+		return weight.terms === 2 ? twoTermProduct(x, weight) : blockProduct(x, weight);
 	const { bias } = weight;
 	return gemm(x, weight.weight, { transB: true, ...(bias === undefined ? {} : { c: bias }) });
 }
 
 function blockProduct(
 	x: Value<"float32">,
-	{ codes, scales, bits, blockSize, bias }: BlockWeight,
+	{ codes, scales, bits, blockSize, terms, bias }: BlockWeight,
 ): Value<"float32"> {
 	return matMulNBits(x, codes, scales, {
 		bits,
 		blockSize,
-		// Activations as int8 per block, products summed in integers.
-		accuracyLevel: 4,
+		// 4: activations as int8 per block, products summed in integers; 1: float32.
+		accuracyLevel: terms === 0 ? 1 : 4,
 		...(bias === undefined ? {} : { bias }),
 	});
 }

@@ -47,7 +47,7 @@ export class DecoderEngine {
 		this.runtime = runtime;
 		this.remembering = {
 			heads: checkedHeads(config, memoryHeads),
-			format: precision === "exact" ? "float32" : "int8",
+			format: precision === "fast" && runtime.kvFormats.includes("int8") ? "int8" : "float32",
 		};
 		this.pairing = pairing;
 		this.#graphKey = graphKey;
@@ -127,9 +127,18 @@ export class DecoderEngine {
 		// Four bytes a parameter are not worth their disk.
 		const key = precision === "fast" ? this.#graphKey?.() : undefined;
 		const make = (): GraphFile =>
-			buildDecoder(config, weights, { precision, segments, pairing: this.pairing, memory });
+			buildDecoder(config, weights, {
+				precision,
+				blockActivations: runtime.blockActivations,
+				segments,
+				pairing: this.pairing,
+				memory,
+			});
 		try {
-			return await runtime.loadGraph(make, key === undefined ? {} : { key: `${key}, ${name}` });
+			return await runtime.loadGraph(
+				make,
+				key === undefined ? {} : { key: `${key}, ${runtime.blockActivations}, ${name}` },
+			);
 		} finally {
 			memory.release();
 		}

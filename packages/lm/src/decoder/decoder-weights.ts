@@ -4,6 +4,7 @@
  */
 import type { DType, GraphBuilder, TypedArrays, Value } from "@tok/graph";
 import type { ExpertsOptions, ExpertWeight, LinearWeight } from "@tok/graph/blocks";
+import type { BlockActivations } from "@tok/runtime";
 import type { ExpertsConfig } from "../architectures/architecture.ts";
 import type { Precision } from "../model.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
@@ -20,6 +21,9 @@ export interface MlpWeights {
 /** Names and rows of matrices that lie under each other. */
 type Parts = readonly (readonly [name: string, rows: number])[];
 
+/** 8-bit terms that activations are split into. */
+type Terms = 1 | 2;
+
 /** The first rows of a matrix, and what they are multiplied by. */
 interface ScaledRows {
 	readonly rows: number;
@@ -34,11 +38,19 @@ function scaleRows(values: Float32Array, width: number, { rows, factor }: Scaled
 	for (let i = 0; i < rows * width; i++) values[i] = (values[i] as number) * factor;
 }
 
+export interface DecoderWeightsOptions {
+	readonly precision: Precision;
+	/** What activations are in `fast`. */
+	readonly blockActivations: BlockActivations;
+	readonly memory: WeightMemory;
+}
+
 export class DecoderWeights {
 	readonly #graph: GraphBuilder;
 	readonly #config: DecoderConfig;
 	readonly #stored: Weights;
 	readonly #precision: Precision;
+	readonly #blockActivations: BlockActivations;
 	readonly #memory: WeightMemory;
 	/** The embedding table, which a tied head shares. */
 	#table: LinearWeight | undefined;
@@ -47,12 +59,13 @@ export class DecoderWeights {
 		graph: GraphBuilder,
 		config: DecoderConfig,
 		stored: Weights,
-		{ precision, memory }: { readonly precision: Precision; readonly memory: WeightMemory },
+		{ precision, blockActivations, memory }: DecoderWeightsOptions,
 	) {
 		this.#graph = graph;
 		this.#config = config;
 		this.#stored = stored;
 		this.#precision = precision;
+		this.#blockActivations = blockActivations;
 		this.#memory = memory;
 	}
 
@@ -188,7 +201,7 @@ export class DecoderWeights {
 		label: string,
 		parts: Parts,
 		columns: number,
-		terms: 1 | 2,
+		terms: Terms,
 		scaled: ScaledRows = unscaled,
 	): LinearWeight {
 		return this.#precision === "fast"
@@ -207,7 +220,7 @@ export class DecoderWeights {
 		};
 	}
 
-	#blocks(label: string, parts: Parts, columns: number, terms: 1 | 2, scaled: ScaledRows): LinearWeight {
+	#blocks(label: string, parts: Parts, columns: number, terms: Terms, scaled: ScaledRows): LinearWeight {
 		const matrices = this.#matrices(parts, columns);
 		const { blockSize, codes, scales, rows, blocks } = quantizeMatrices(
 			this.#stored.file,
@@ -219,7 +232,7 @@ export class DecoderWeights {
 			kind: "blocks",
 			bits: 8,
 			blockSize,
-			terms: columns % blockSize === 0 ? terms : 1,
+			terms: this.#blockActivations === "float32" ? 0 : columns % blockSize === 0 ? terms : 1,
 			codes: this.#constant(label, codes, [rows, blocks, blockSize], "uint8"),
 			scales: this.#constant(`${label}.scales`, scales, [rows, blocks], "float32"),
 			bias: this.#bias(label, parts, scaled),
@@ -232,7 +245,7 @@ export class DecoderWeights {
 	 * first layer, the last one and the head alone. Only queries and keys cost time: 15 % more products in a long chunk,
 	 * and in a step of one token what splitting costs.
 	 */
-	#terms(layer: number): 1 | 2 {
+	#terms(layer: number): Terms {
 		return layer === this.#config.layers.length - 1 ? 2 : 1;
 	}
 

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { diskFolder } from "../formats/file-source.ts";
 import { openTransformersDecoder } from "../open-decoder.ts";
 import { readGoldenLogits, worstError } from "../testing/golden-logits.ts";
+import { openTensorFile } from "../testing/open-tensor-file.ts";
 import { DecoderEngine } from "./decoder-engine.ts";
 
 const goldens = fileURLToPath(new URL("../../../../goldens/", import.meta.url));
@@ -38,7 +39,7 @@ const folders = ["lm-tiny", "lm-tiny-extra"].flatMap((set) =>
 );
 
 describe.each(folders)("%s", (_, folder) => {
-	const golden = readGoldenLogits(join(folder, "io.safetensors"));
+	const golden = readGoldenLogits(openTensorFile(join(folder, "io.safetensors")));
 
 	test.each([1, 7, 96])("logits equal transformers', read in chunks of %i", async (chunk) => {
 		await withDecoder(folder, async (engine) => {
@@ -51,7 +52,7 @@ describe("frequencies that depend on the length of the context", () => {
 	test("longrope: a cache that stays within the trained context takes the short factors", async () => {
 		const folder = join(extra, "phi3-longrope");
 		const names = { ids: "short.input_ids", logits: "short.logits" };
-		const golden = readGoldenLogits(join(folder, "io.safetensors"), names);
+		const golden = readGoldenLogits(openTensorFile(join(folder, "io.safetensors")), names);
 		await withDecoder(folder, async (engine) => {
 			// 47 entries and the token itself are the 48 positions that the model was trained on.
 			expect(await worstError(engine, golden, { policy: [rolling(47)] })).toBeLessThanOrEqual(1);
@@ -62,7 +63,7 @@ describe("frequencies that depend on the length of the context", () => {
 
 	test("dynamic NTK: a bounded cache scales for as many positions as it has", async () => {
 		const folder = join(extra, "llama-dynamic");
-		const golden = readGoldenLogits(join(folder, "io.safetensors"));
+		const golden = readGoldenLogits(openTensorFile(join(folder, "io.safetensors")));
 		await withDecoder(folder, async (engine) => {
 			// transformers scales for the 96 tokens that it reads at once; so do 95 entries and the token itself.
 			for (const chunk of [1, 7, 96])

@@ -30,7 +30,7 @@ import {
 	type Traces,
 } from "@tok/graph/blocks";
 import { type Pairing, ropeFrequencies } from "@tok/rope";
-import { type GraphFile, kvNames } from "@tok/runtime";
+import { type BlockActivations, type GraphFile, kvNames } from "@tok/runtime";
 import type { LayerKind } from "../architectures/architecture.ts";
 import type { Precision } from "../model.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
@@ -50,6 +50,8 @@ import type { Weights } from "./weights.ts";
 
 export interface DecoderOptions {
 	readonly precision: Precision;
+	/** What activations are in `fast`. */
+	readonly blockActivations: BlockActivations;
 	/** Segments of the cache that the graph attends to, in the policy's order. */
 	readonly segments: readonly GraphSegment[];
 	readonly pairing: Pairing;

@@ -110,7 +110,7 @@ describe("a tensor that is missing or of another shape is an error that names it
 
 test("fast precision: one model's checkpoint and its GGUF file give the same logits, close to the exact ones", async () => {
 	await using runtime = cpu({ threads: 1 });
-	const golden = readGoldenLogits(join(published, "io.safetensors"));
+	const golden = readGoldenLogits(openTensorFile(join(published, "io.safetensors")));
 	const stream = golden.streams[0] as readonly number[];
 	const read = async (decoder: OpenDecoder): Promise<Float32Array> => {
 		const engine = new DecoderEngine({ ...decoder, precision: "fast", runtime });

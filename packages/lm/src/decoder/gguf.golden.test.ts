@@ -16,6 +16,7 @@ import { diskFolder, openFileSource } from "../formats/file-source.ts";
 import { type OpenDecoder, openGgufDecoder, openTransformersDecoder } from "../open-decoder.ts";
 import { type ConvertedGguf, convertedGguf } from "../testing/converted-gguf.ts";
 import { readGoldenLogits, worstError } from "../testing/golden-logits.ts";
+import { openTensorFile } from "../testing/open-tensor-file.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { DecoderEngine } from "./decoder-engine.ts";
 
@@ -94,7 +95,7 @@ describe.each(names)("%s", (name) => {
 		const supplied = Object.fromEntries(left.map((field) => [field, source.config[field]]));
 		const config: DecoderConfig = { ...gguf.config, ...supplied };
 		const engine = new DecoderEngine({ ...gguf, config, precision: "exact", runtime });
-		const golden = readGoldenLogits(join(folder, "io.safetensors"));
+		const golden = readGoldenLogits(openTensorFile(join(folder, "io.safetensors")));
 		const policy = policies[name];
 		const options = policy === undefined ? { chunk: 40 } : { chunk: 40, policy };
 		expect(await worstError(engine, golden, options)).toBeLessThanOrEqual(1);

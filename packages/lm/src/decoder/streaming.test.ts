@@ -12,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { diskFolder } from "../formats/file-source.ts";
 import { openTransformersDecoder } from "../open-decoder.ts";
 import { readGoldenLogits, readLogits } from "../testing/golden-logits.ts";
+import { openTensorFile } from "../testing/open-tensor-file.ts";
 import { ReferenceDecoder, type ReferencePolicy } from "../testing/reference-decoder.ts";
 import { DecoderEngine } from "./decoder-engine.ts";
 import { DecoderState } from "./decoder-state.ts";
@@ -57,7 +58,7 @@ const keeping: readonly (readonly [policy: string, reference: Omit<ReferencePoli
 
 describe.each(models)("%s", (name) => {
 	const folder = join(goldens, name);
-	const golden = readGoldenLogits(join(folder, "io.safetensors"));
+	const golden = readGoldenLogits(openTensorFile(join(folder, "io.safetensors")));
 	const stream = golden.streams.flat().slice(0, TOKENS);
 	const reference = new ReferenceDecoder(folder);
 	const { file, ...decoder } = openTransformersDecoder(diskFolder(folder));

@@ -5,7 +5,7 @@
 import { dense, type Policy } from "@tok/kv-cache";
 import type { DecoderEngine } from "../decoder/decoder-engine.ts";
 import { DecoderState } from "../decoder/decoder-state.ts";
-import { openTensorFile } from "./open-tensor-file.ts";
+import type { TensorFile } from "../formats/tensor-file.ts";
 
 const ATOL = 1e-4;
 const RTOL = 1e-4;
@@ -18,12 +18,12 @@ export interface GoldenLogits {
 	readonly vocabulary: number;
 }
 
-/** Reads io.safetensors. Names default to "input_ids" and "logits". */
+/** Reads io.safetensors, and closes it. Names default to "input_ids" and "logits". */
 export function readGoldenLogits(
-	path: string,
+	io: TensorFile,
 	{ ids = "input_ids", logits = "logits" }: { readonly ids?: string; readonly logits?: string } = {},
 ): GoldenLogits {
-	using file = openTensorFile(path);
+	using file = io;
 	const [streams = 0, length = 0, vocabulary = 0] = file.tensors.get(logits)?.dims ?? [];
 	const all = Array.from(new BigInt64Array(file.readBytes(ids).buffer), Number);
 	return {

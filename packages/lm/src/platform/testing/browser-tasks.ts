@@ -1,10 +1,11 @@
 /** What browser tests do both on a page and in a worker: plain values in, plain values out. */
 
 import { openBytes } from "../../formats/open-bytes.ts";
-import { inspectModel } from "../../inspect-model.ts";
+import { inspectModel, type ModelReport } from "../../inspect-model.ts";
 import type { Progress } from "../../model.ts";
 import { cacheFolder } from "../../resolve/cache-folder.ts";
 import { resolveModel } from "../../resolve/resolve-model.ts";
+import type { StoredModel } from "../../resolve/stored-models.ts";
 import { platform } from "../browser.ts";
 
 /** How a faked server answers. */
@@ -15,9 +16,18 @@ export interface FakeServer {
 	readonly hangAfter?: number;
 }
 
+/** What came of fetching a model. */
+export interface Fetched {
+	/** Its path, or the error. */
+	readonly outcome: string;
+	readonly seen: readonly Progress[];
+	/** Of each request. */
+	readonly ranges: readonly (string | null)[];
+}
+
 export const tasks = {
 	/** Every 64 KiB of a Blob: how much of it was in memory at a time, and its SHA-256. */
-	async digest(blob: Blob) {
+	async digest(blob: Blob): Promise<{ most: number; digest: Uint8Array; path: string }> {
 		const source = await openBytes(blob);
 		const sizes: number[] = [];
 		const hash = platform.createSha256();
@@ -31,13 +41,13 @@ export const tasks = {
 	},
 
 	/** A part of a Blob that could not be held as a whole. */
-	async part(blob: Blob, offset: number, length: number) {
+	async part(blob: Blob, offset: number, length: number): Promise<Uint8Array> {
 		const source = await openBytes(blob);
 		return source.read(offset, length);
 	},
 
 	/** Fetches a model from a faked server; aborts once so many bytes have come. */
-	async fetch(url: string, server: FakeServer, abortAt?: number) {
+	async fetch(url: string, server: FakeServer, abortAt?: number): Promise<Fetched> {
 		const controller = new AbortController();
 		const seen: Progress[] = [];
 		const ranges: (string | null)[] = [];
@@ -59,16 +69,16 @@ export const tasks = {
 		return { outcome, seen, ranges };
 	},
 
-	async storedModels() {
+	async storedModels(): Promise<StoredModel[]> {
 		return platform.storedModels();
 	},
 
-	async removeStoredModel(name: string) {
+	async removeStoredModel(name: string): Promise<void> {
 		await platform.removeStoredModel(name);
 	},
 
 	/** As `fetch` without room for more than so many bytes in one file. */
-	async fetchWithoutRoom(url: string, server: FakeServer, room: number) {
+	async fetchWithoutRoom(url: string, server: FakeServer, room: number): Promise<Fetched> {
 		const undo = limitRoom(room);
 		try {
 			return await tasks.fetch(url, server);
@@ -78,7 +88,7 @@ export const tasks = {
 	},
 
 	/** What a model's files say, and what this platform has no folder for. */
-	async inspect(source: string | readonly File[]) {
+	async inspect(source: string | readonly File[]): Promise<ModelReport & { folder: string }> {
 		return { ...(await inspectModel(source)), folder: await (async () => cacheFolder())().catch(String) };
 	},
 };

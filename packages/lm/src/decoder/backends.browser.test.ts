@@ -1,0 +1,177 @@
+/** Every architecture against transformers' logits, on the backends of browsers; and what a step costs the GPU. */
+import { parsePolicy } from "@tok/kv-cache";
+import type { Runtime } from "@tok/runtime";
+import { type WebGpuRuntime, webgpu } from "@tok/runtime-webgpu";
+import { wasm } from "@tok/runtime-webgpu/wasm";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { openTransformersDecoder } from "../open-decoder.ts";
+import { goldenFolder, goldenFolders, goldenLogitsOf } from "../testing/browser-goldens.ts";
+import { type GoldenLogits, readLogits, worstError } from "../testing/golden-logits.ts";
+import { DecoderEngine } from "./decoder-engine.ts";
+import { DecoderState } from "./decoder-state.ts";
+
+/** What onnxruntime says. It takes hold of the console's methods once, when it is first used. */
+const consoleLines: string[] = [];
+for (const method of ["log", "info", "warn", "error", "debug"] as const) {
+	const say = console[method].bind(console);
+	console[method] = (...words: unknown[]) => {
+		const line = words.join(" ");
+		if (/onnxruntime|^\s/.test(line)) consoleLines.push(line);
+		else say(...words);
+	};
+}
+
+const folders = goldenFolders.filter((folder) => !folder.endsWith("/llama-dynamic"));
+const LLAMA = "lm-tiny/llama";
+
+async function engineOf(
+	folder: string,
+	runtime: Runtime,
+	precision: "exact" | "fast" = "exact",
+): Promise<DecoderEngine> {
+	const { file: _, ...decoder } = openTransformersDecoder(await goldenFolder(folder));
+	return new DecoderEngine({ ...decoder, precision, runtime });
+}
+
+describe.each([
+	["webgpu", webgpu],
+	["wasm", wasm],
+] as const)("%s", (name, create) => {
+	let runtime: Runtime;
+	beforeAll(async () => {
+		runtime = await create();
+	});
+	afterAll(() => runtime.dispose());
+
+	test.each(folders)("logits of %s equal transformers'", async (folder) => {
+		const engine = await engineOf(folder, runtime);
+		const golden = await goldenLogitsOf(folder);
+		// A browser's test of every length takes minutes on a GPU in software: one that ends with a shorter chunk.
+		expect(await worstError(engine, golden, { chunk: 40 })).toBeLessThanOrEqual(1);
+		await engine.dispose();
+	});
+
+	test("token by token over a window that wraps, as in chunks", async () => {
+		const engine = await engineOf(LLAMA, runtime);
+		const [stream = []] = (await goldenLogitsOf(LLAMA)).streams;
+		const policy = parsePolicy("sink:4,rolling:12");
+		const read = (chunk: number): Promise<Float32Array> =>
+			readLogits(DecoderState.create(engine, policy, "in-cache"), stream, { chunk, tokens: 40 });
+		const [single, whole] = [await read(1), await read(9)];
+		expect(farthest(single, whole)).toBeLessThan(1e-4);
+		await engine.dispose();
+	});
+
+	test("memory, recalled in the graph, is the same as on the other backend", async () => {
+		const other = await (name === "webgpu" ? wasm() : webgpu());
+		const [stream = []] = (await goldenLogitsOf(LLAMA)).streams;
+		const policy = parsePolicy("sink:4,memory:32/2x4,rolling:12");
+		const read = async (on: Runtime): Promise<Float32Array> => {
+			const engine = await engineOf(LLAMA, on);
+			const state = DecoderState.create(engine, policy, "in-cache");
+			const logits = await readLogits(state, stream, { chunk: 7, tokens: 60 });
+			await engine.dispose();
+			return logits;
+		};
+		expect(farthest(await read(runtime), await read(other))).toBeLessThan(1e-3);
+		await other.dispose();
+	});
+
+	test("weights in blocks are as near as rounding to 8 bits is", async () => {
+		const golden = await goldenLogitsOf(LLAMA);
+		const engine = await engineOf(LLAMA, runtime, "fast");
+		expect(await worstError(engine, golden, { chunk: 40 })).toBeLessThan(2000);
+		expect(await meanError(engine, golden)).toBeLessThan(0.01);
+		await engine.dispose();
+	});
+});
+
+function farthest(a: Float32Array, b: Float32Array): number {
+	return a.reduce((most, x, i) => Math.max(most, Math.abs(x - (b[i] as number))), 0);
+}
+
+async function meanError(engine: DecoderEngine, golden: GoldenLogits): Promise<number> {
+	const [stream = []] = golden.streams;
+	const state = DecoderState.create(engine, parsePolicy("dense"), "in-cache");
+	const logits = await readLogits(state, stream, { chunk: 40, tokens: 40 });
+	return logits.reduce((sum, x, i) => sum + Math.abs(x - (golden.logits[i] as number)), 0) / logits.length;
+}
+
+describe("where nodes of the decoder's graph run", () => {
+	test("on the GPU, but for shapes", async () => {
+		const left = new Map<string, string[]>();
+		for (const precision of ["exact", "fast"] as const)
+			left.set(precision, await leftToProcessor("sink:4,rolling:12", precision));
+		for (const [precision, ops] of left) {
+			expect(ops.length, precision).toBeGreaterThan(0);
+			expect(
+				ops.filter((op) => !["Shape", "Reshape", "Concat"].includes(op)),
+				precision,
+			).toEqual([]);
+		}
+	});
+});
+
+/** The operators of a model's graph that are left to the processor, as onnxruntime tells the console. */
+async function leftToProcessor(policy: string, precision: "exact" | "fast"): Promise<string[]> {
+	const lines = consoleLines;
+	lines.length = 0;
+	await using runtime = await webgpu({ verbose: true });
+	const engine = await engineOf(LLAMA, runtime, precision);
+	await engine.graph(engine.segments(parsePolicy(policy)));
+	const placements = lines.slice(lines.findIndex((line) => line.includes("Node placements")));
+	const ofProcessor = placements.findIndex((line) => line.includes("placed on [CPUExecutionProvider]"));
+	const ofGpu = placements.findIndex((line) => line.includes("placed on [WebGpuExecutionProvider]"));
+	expect(ofGpu).toBeGreaterThan(ofProcessor);
+	return placements
+		.slice(ofProcessor, ofGpu)
+		.flatMap((line) => /VerifyEachNodeIsAssignedToAnEp\]\s+(\w+) \(/.exec(line)?.[1] ?? []);
+}
+
+describe("a step on the GPU", () => {
+	let runtime: WebGpuRuntime;
+	/** Buffers that were made and not destroyed. */
+	let open = 0;
+
+	beforeEach(async () => {
+		const { createBuffer } = GPUDevice.prototype;
+		const { destroy } = GPUBuffer.prototype;
+		vi.spyOn(GPUDevice.prototype, "createBuffer").mockImplementation(function (this: GPUDevice, descriptor) {
+			open++;
+			return createBuffer.call(this, descriptor);
+		});
+		vi.spyOn(GPUBuffer.prototype, "destroy").mockImplementation(function (this: GPUBuffer) {
+			open--;
+			return destroy.call(this);
+		});
+		runtime = await webgpu();
+	});
+	afterEach(async () => {
+		await runtime.dispose();
+		vi.restoreAllMocks();
+	});
+
+	test("leaves no buffer behind", async () => {
+		const engine = await engineOf(LLAMA, runtime);
+		const state = DecoderState.create(engine, parsePolicy("sink:4,rolling:12"), "in-cache");
+		const stream = Array.from({ length: 160 }, (_, i) => 3 + ((i * 7) % 90));
+		const step = (from: number): Promise<unknown> =>
+			state.read(stream, { from, to: from + 1, chunk: 1, scored: "last" });
+		for (let from = 0; from < 60; from++) await step(from);
+		const before = open;
+		for (let from = 60; from < 160; from++) await step(from);
+		expect(open).toBe(before);
+		state.dispose();
+		await engine.dispose();
+	});
+
+	test("is an error that says so once the device is lost", async () => {
+		const engine = await engineOf(LLAMA, runtime);
+		const state = DecoderState.create(engine, parsePolicy("sink:4,rolling:12"), "in-cache");
+		const read = (): Promise<unknown> => state.read([3, 4, 5], { from: 0, to: 3, chunk: 3, scored: "last" });
+		await read();
+		runtime.loseDevice();
+		expect(typeof (await runtime.lost)).toBe("string");
+		await expect(read()).rejects.toThrow("[tok/runtime-webgpu] expected a GPU that works");
+	});
+});
