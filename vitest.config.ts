@@ -11,6 +11,9 @@ const conditions = ["@tok/source"];
 const browserConditions = [...conditions, "module", "browser", "development|production"];
 const names = readdirSync(new URL("./packages", import.meta.url));
 const browser = await chromium();
+/** The real model, where tests in Node find it too. */
+const models = process.env.TOK_MODELS;
+const [model] = models === undefined ? [] : globSync(`${models}/**/SmolLM2-135M-Instruct.Q4_1.gguf`);
 
 export default defineConfig({
 	test: {
@@ -42,12 +45,21 @@ function inBrowser(name: string): TestProjectInlineConfiguration {
 	return {
 		root: `./packages/${name}`,
 		resolve: { conditions: browserConditions },
+		// Isolated, so that WebAssembly may have threads.
+		server: {
+			headers: {
+				"Cross-Origin-Opener-Policy": "same-origin",
+				"Cross-Origin-Embedder-Policy": "require-corp",
+			},
+			fs: { allow: [import.meta.dirname, ...(model === undefined ? [] : [model])] },
+		},
 		// It finds its wasm beside itself.
 		optimizeDeps: { exclude: ["onnxruntime-web"] },
 		test: {
 			name: `${name}:browser`,
 			include: ["src/**/*.browser.test.ts"],
 			testTimeout: 60_000,
+			provide: { model: model === undefined ? undefined : `/@fs${model}` },
 			browser: {
 				enabled: true,
 				headless: true,
@@ -57,4 +69,11 @@ function inBrowser(name: string): TestProjectInlineConfiguration {
 			},
 		},
 	};
+}
+
+declare module "vitest" {
+	interface ProvidedContext {
+		/** URL of the real model; undefined where there is none. */
+		readonly model: string | undefined;
+	}
 }

@@ -1,6 +1,6 @@
 /** A runtime on onnxruntime: what is the same wherever the graphs run. */
 import type {
-	BlockActivations,
+	BlockProducts,
 	GraphFile,
 	GraphSession,
 	KvBank,
@@ -21,7 +21,7 @@ export interface OnnxRuntimeOptions<Fresh extends FreshRows>
 	/** "cpu". Errors come from "runtime-cpu". */
 	readonly name: string;
 	readonly memoryLimit: number | undefined;
-	readonly blockActivations: BlockActivations;
+	readonly blockProducts: BlockProducts | undefined;
 	readonly memory: SegmentMemory<Fresh>;
 	readonly Tensor: TensorClass;
 	/** Loads a graph; the options have been checked for what is common. */
@@ -34,7 +34,7 @@ export class OnnxRuntime<Fresh extends FreshRows> implements Runtime {
 	readonly name: string;
 	readonly memoryLimit: number | undefined;
 	readonly kvFormats: readonly KvFormat[];
-	readonly blockActivations: BlockActivations;
+	readonly blockProducts: BlockProducts | undefined;
 	readonly #load: OnnxRuntimeOptions<Fresh>["load"];
 	readonly #close: OnnxRuntimeOptions<Fresh>["close"];
 	readonly #resources: Resources;
@@ -43,11 +43,11 @@ export class OnnxRuntime<Fresh extends FreshRows> implements Runtime {
 	#disposed = false;
 
 	constructor(options: OnnxRuntimeOptions<Fresh>) {
-		const { name, memoryLimit, blockActivations, memory, Tensor, schedule, check, load, close } = options;
+		const { name, memoryLimit, blockProducts, memory, Tensor, schedule, check, load, close } = options;
 		this.name = name;
 		this.memoryLimit = memoryLimit;
 		this.kvFormats = memory.formats;
-		this.blockActivations = blockActivations;
+		this.blockProducts = blockProducts;
 		this.#load = load;
 		this.#close = close;
 		this.#resources = new Resources(`runtime-${name}`, memoryLimit);

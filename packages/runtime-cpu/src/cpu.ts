@@ -39,7 +39,7 @@ export function cpu({
 	return new OnnxRuntime({
 		name: "cpu",
 		memoryLimit,
-		blockActivations: "int8",
+		blockProducts: "int8",
 		memory: hostMemory(ort.Tensor),
 		Tensor: ort.Tensor,
 		async load(context, make, { threads: own = threads, key }) {

@@ -61,7 +61,7 @@ export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuRuntime
 	const runtime = new OnnxRuntime({
 		name: "webgpu",
 		memoryLimit,
-		blockActivations: "float32",
+		blockProducts: "float32",
 		memory: gpuMemory(gpu),
 		Tensor: ort.Tensor,
 		schedule: queue.run,

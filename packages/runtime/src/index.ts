@@ -1,7 +1,7 @@
 export { TokError } from "./errors.ts";
 export { headCount, kvParts, kvSlotBytes } from "./kv-shape.ts";
 export type {
-	BlockActivations,
+	BlockProducts,
 	DType,
 	GraphFile,
 	GraphSession,

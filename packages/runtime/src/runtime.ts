@@ -105,7 +105,7 @@ export interface KvPart {
 /** "int8": code · scale, one scale per entry and head, a 127th of its largest magnitude. */
 export type KvFormat = "float32" | "int8";
 
-export type BlockActivations = "float32" | "int8";
+export type BlockProducts = "float32" | "int8";
 
 /** A run of fresh rows that moves into consecutive slots of one segment. */
 export interface KvWrite {
@@ -193,8 +193,11 @@ export interface Runtime {
 	readonly memoryLimit: number | undefined;
 	/** Formats that segments may be kept in; "float32" is always one of them. */
 	readonly kvFormats: readonly KvFormat[];
-	/** What activations should be where they meet weights in blocks: "int8" where products of integers are the faster. */
-	readonly blockActivations: BlockActivations;
+	/**
+	 * How weights in blocks (MatMulNBits) are best multiplied: with activations rounded to 8 bits, or in float32. Undefined
+	 * where float32 weights are much the faster.
+	 */
+	readonly blockProducts: BlockProducts | undefined;
 	/**
 	 * Takes a graph, or a function that makes it when it is needed. Throws a TokError when the graph is none that the
 	 * backend accepts, and the signal's reason when it is aborted.

@@ -125,11 +125,10 @@ export class DecoderEngine {
 		const { config, weights, precision, runtime } = this;
 		const memory = new WeightMemory();
 		// Four bytes a parameter are not worth their disk.
-		const key = precision === "fast" ? this.#graphKey?.() : undefined;
+		const key = precision === "fast" && runtime.blockProducts !== undefined ? this.#graphKey?.() : undefined;
 		const make = (): GraphFile =>
 			buildDecoder(config, weights, {
-				precision,
-				blockActivations: runtime.blockActivations,
+				blockProducts: precision === "fast" ? runtime.blockProducts : undefined,
 				segments,
 				pairing: this.pairing,
 				memory,
@@ -137,7 +136,7 @@ export class DecoderEngine {
 		try {
 			return await runtime.loadGraph(
 				make,
-				key === undefined ? {} : { key: `${key}, ${runtime.blockActivations}, ${name}` },
+				key === undefined ? {} : { key: `${key}, ${runtime.blockProducts}, ${name}` },
 			);
 		} finally {
 			memory.release();

@@ -1,12 +1,11 @@
 /**
- * A decoder's tensors as constants of its graph. `exact` dequantises everything to float32; `fast` keeps matrices
- * quantised in blocks. Projections that share their input are stacked into one matrix.
+ * A decoder's tensors as constants of its graph. Matrices stay quantised in blocks, or everything is
+ * dequantised to float32. Projections that share their input are stacked into one matrix.
  */
 import type { DType, GraphBuilder, TypedArrays, Value } from "@tok/graph";
 import type { ExpertsOptions, ExpertWeight, LinearWeight } from "@tok/graph/blocks";
-import type { BlockActivations } from "@tok/runtime";
+import type { BlockProducts } from "@tok/runtime";
 import type { ExpertsConfig } from "../architectures/architecture.ts";
-import type { Precision } from "../model.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { type ExpertMatrices, readExperts } from "./expert-tensors.ts";
 import { quantizeMatrices } from "./quantize-blocks.ts";
@@ -39,9 +38,8 @@ function scaleRows(values: Float32Array, width: number, { rows, factor }: Scaled
 }
 
 export interface DecoderWeightsOptions {
-	readonly precision: Precision;
-	/** What activations are in `fast`. */
-	readonly blockActivations: BlockActivations;
+	/** How matrices that stay in blocks are multiplied; undefined dequantises them. */
+	readonly blockProducts: BlockProducts | undefined;
 	readonly memory: WeightMemory;
 }
 
@@ -49,8 +47,7 @@ export class DecoderWeights {
 	readonly #graph: GraphBuilder;
 	readonly #config: DecoderConfig;
 	readonly #stored: Weights;
-	readonly #precision: Precision;
-	readonly #blockActivations: BlockActivations;
+	readonly #blockProducts: BlockProducts | undefined;
 	readonly #memory: WeightMemory;
 	/** The embedding table, which a tied head shares. */
 	#table: LinearWeight | undefined;
@@ -59,13 +56,12 @@ export class DecoderWeights {
 		graph: GraphBuilder,
 		config: DecoderConfig,
 		stored: Weights,
-		{ precision, blockActivations, memory }: DecoderWeightsOptions,
+		{ blockProducts, memory }: DecoderWeightsOptions,
 	) {
 		this.#graph = graph;
 		this.#config = config;
 		this.#stored = stored;
-		this.#precision = precision;
-		this.#blockActivations = blockActivations;
+		this.#blockProducts = blockProducts;
 		this.#memory = memory;
 	}
 
@@ -204,7 +200,7 @@ export class DecoderWeights {
 		terms: Terms,
 		scaled: ScaledRows = unscaled,
 	): LinearWeight {
-		return this.#precision === "fast"
+		return this.#blockProducts !== undefined
 			? this.#blocks(label, parts, columns, terms, scaled)
 			: this.#dense(label, parts, columns, scaled);
 	}
@@ -232,7 +228,7 @@ export class DecoderWeights {
 			kind: "blocks",
 			bits: 8,
 			blockSize,
-			terms: this.#blockActivations === "float32" ? 0 : columns % blockSize === 0 ? terms : 1,
+			terms: this.#blockProducts === "float32" ? 0 : columns % blockSize === 0 ? terms : 1,
 			codes: this.#constant(label, codes, [rows, blocks, blockSize], "uint8"),
 			scales: this.#constant(`${label}.scales`, scales, [rows, blocks], "float32"),
 			bias: this.#bias(label, parts, scaled),

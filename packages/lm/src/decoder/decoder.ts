@@ -30,9 +30,8 @@ import {
 	type Traces,
 } from "@tok/graph/blocks";
 import { type Pairing, ropeFrequencies } from "@tok/rope";
-import { type BlockActivations, type GraphFile, kvNames } from "@tok/runtime";
+import { type BlockProducts, type GraphFile, kvNames } from "@tok/runtime";
 import type { LayerKind } from "../architectures/architecture.ts";
-import type { Precision } from "../model.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { decoderInputs, LOGITS, RECALLED_BLOCKS, RECALLED_MASS } from "./decoder-inputs.ts";
 import { DecoderWeights } from "./decoder-weights.ts";
@@ -49,9 +48,8 @@ import type { WeightMemory } from "./weight-memory.ts";
 import type { Weights } from "./weights.ts";
 
 export interface DecoderOptions {
-	readonly precision: Precision;
-	/** What activations are in `fast`. */
-	readonly blockActivations: BlockActivations;
+	/** How matrices that stay in blocks are multiplied; undefined dequantises them. */
+	readonly blockProducts: BlockProducts | undefined;
 	/** Segments of the cache that the graph attends to, in the policy's order. */
 	readonly segments: readonly GraphSegment[];
 	readonly pairing: Pairing;

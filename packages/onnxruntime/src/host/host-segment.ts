@@ -26,10 +26,13 @@ interface HostRows extends FreshRows {
 	readonly data: Float32Array; // [layers, 2, kvHeads, tokens, headDim]
 }
 
-/** Host memory, for an onnxruntime whose tensors are of this class. */
-export function hostMemory(NativeTensor: TensorClass): SegmentMemory<HostRows> {
+/** Host memory, for an onnxruntime whose tensors are of this class, in the formats that it computes well with. */
+export function hostMemory(
+	NativeTensor: TensorClass,
+	formats: readonly KvFormat[] = ["float32", "int8"],
+): SegmentMemory<HostRows> {
 	return {
-		formats: ["float32", "int8"],
+		formats,
 		zeros: (geometry, segment, slots, copies) =>
 			HostSegment.zeros(NativeTensor, geometry, segment, slots, copies),
 		freshRows(fresh, batch) {
