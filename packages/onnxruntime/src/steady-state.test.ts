@@ -3,8 +3,7 @@
  * index or by `set`, passes a counting array.
  */
 import type { KvShape } from "@tok/runtime";
-import { freshRows, mirror } from "@tok/runtime/conformance";
-import { cpu } from "@tok/runtime-cpu";
+import { freshRows } from "@tok/runtime/conformance";
 import * as ort from "onnxruntime-common";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { hostMemory } from "./host/host-segment.ts";
@@ -82,14 +81,14 @@ describe("a write", () => {
 });
 
 describe("the tensors that feed onnxruntime", () => {
+	const context = { resources: new Resources("runtime-test", 2 ** 30), memory: hostMemory(ort.Tensor) };
+
 	test("are the same objects over the same memory from step to step", async () => {
-		await using runtime = cpu({ threads: 1 });
-		const store = runtime.createKvStore(shape(16)) as SegmentStore;
-		const graph = await runtime.loadGraph(mirror(shape(16)));
-		const tensors = store.tensors;
+		const store = SegmentStore.create(context, shape(16));
+		const { tensors } = store;
 		const buffers = Object.values(tensors).map(({ data }) => (data as Float32Array).buffer);
 		for (let step = 0; step < 40; step++) {
-			await graph.run({ rows: freshRows(shape(16), 1) }, { store, outputs: ["fresh"] });
+			store.keep(fresh(1));
 			await store.write([{ segment: 1, row: 0, slot: step % 16, length: 1 }]);
 			expect(store.tensors).toBe(tensors);
 		}
@@ -97,10 +96,9 @@ describe("the tensors that feed onnxruntime", () => {
 		expect(tensors["past.1.0.key"]?.data).not.toContain(0);
 	});
 
-	test("are replaced when a segment grows, and only then", async () => {
-		await using runtime = cpu({ threads: 1 });
-		const store = runtime.createKvStore(shape(16)) as SegmentStore;
-		const tensors = store.tensors;
+	test("are replaced when a segment grows, and only then", () => {
+		const store = SegmentStore.create(context, shape(16));
+		const { tensors } = store;
 		store.grow(1, 16);
 		expect(store.tensors).toBe(tensors);
 		store.grow(1, 32);

@@ -19,7 +19,7 @@ export const goldenFolders: readonly string[] = [
 	...new Set(Object.keys(urls).map((path) => path.split("/").slice(-3, -1).join("/"))),
 ];
 
-export async function goldenFile(path: string): Promise<File> {
+async function goldenFile(path: string): Promise<File> {
 	const url = urls[`../../../../goldens/${path}`];
 	if (url === undefined) throw new RangeError(`goldens: expected ${path} to be there.`);
 	return new File([await (await fetch(url)).blob()], path.split("/").at(-1) ?? "");
