@@ -26,6 +26,7 @@ import type { OpenDecoder } from "./open-decoder.ts";
 import type { ModelText } from "./open-model.ts";
 import { logSoftmaxAt } from "./sampling/logprobs.ts";
 import { checkArchive, openArchive } from "./session/archive-file.ts";
+import { decodeCache, decodedShape } from "./session/decode-cache.ts";
 import { DecoderSession } from "./session/session.ts";
 import { SessionBatch } from "./session/session-batch.ts";
 import { openSession } from "./session/session-file.ts";
@@ -198,9 +199,12 @@ export class LanguageModel implements Model, SessionModel {
 			expectSame(path, "policy", expected, header.policy, "Restore it with its own policy.");
 			expectSame(path, "logits", header.logits === 0 ? 0 : vocabularySize, header.logits);
 			checkIds([...header.tail, ...header.pending, ...header.attached], vocabularySize);
-			const state = DecoderState.restore(this.engine, parsePolicy(header.policy), header.cache, header);
+			const { kvFormats } = this.engine.runtime;
+			const shape = decodedShape(header.shape, kvFormats);
+			const parts = { ...header, shape };
+			const state = DecoderState.restore(this.engine, parsePolicy(header.policy), header.cache, parts);
 			try {
-				await state.store.load(saved.cache());
+				await state.store.load(decodeCache(header.shape, kvFormats, saved.cache()));
 				return new DecoderSession(this, state, chunk, {
 					pending: header.pending,
 					logits: saved.logits,

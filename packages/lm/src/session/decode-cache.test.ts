@@ -1,0 +1,70 @@
+/** Caches in 8 bits, read by a runtime that keeps float32 alone. */
+import { type KvShape, kvSlotBytes } from "@tok/runtime";
+import { cpu } from "@tok/runtime-cpu";
+import { expect, test } from "vitest";
+import { decodeCache, decodedShape } from "./decode-cache.ts";
+
+const coded: KvShape = {
+	layers: 3,
+	kvHeads: 2,
+	headDim: 4,
+	slots: [2, 5, 3],
+	kinds: [
+		undefined,
+		{ format: "int8" },
+		{
+			format: "int8",
+			parts: [
+				{ layer: 0, heads: [1] },
+				{ layer: 2, heads: [0, 1] },
+			],
+		},
+	],
+};
+
+test("a shape keeps its heads, and loses the formats that are not there", () => {
+	expect(decodedShape(coded, ["float32", "int8"])).toEqual(coded);
+	expect(decodedShape({ ...coded, kinds: [undefined, { format: "int8" }, undefined] }, ["float32"])).toEqual({
+		layers: 3,
+		kvHeads: 2,
+		headDim: 4,
+		slots: [2, 5, 3],
+	});
+	expect(decodedShape(coded, ["float32"]).kinds).toEqual([
+		undefined,
+		undefined,
+		{ parts: coded.kinds?.[2]?.parts },
+	]);
+});
+
+test.each([1, 7, 4096])("slots are the same numbers, read in pieces of %i bytes", async (size) => {
+	await using runtime = cpu({ threads: 1 });
+	const store = runtime.createKvStore(coded);
+	for (const [segment, slots] of coded.slots.entries()) {
+		const length = (kvSlotBytes({ ...coded, kinds: plain(segment) }, segment) / 4) * slots;
+		await store.writeSlots(
+			segment,
+			0,
+			Float32Array.from({ length }, (_, i) => Math.sin(i * 1.7 + segment)),
+		);
+	}
+	const bytes: number[] = [];
+	for await (const part of store.read()) bytes.push(...part);
+	const other = runtime.createKvStore(decodedShape(coded, ["float32"]));
+	await other.load(decodeCache(coded, ["float32"], cut(Uint8Array.from(bytes), size)));
+	for (const [segment, slots] of coded.slots.entries())
+		expect(await other.readSlots(segment, 0, slots)).toEqual(await store.readSlots(segment, 0, slots));
+	await expect(
+		other.load(decodeCache(coded, ["float32"], cut(Uint8Array.from(bytes.slice(0, -9)), size))),
+	).rejects.toThrow("load: expected");
+});
+
+/** The kinds in float32, so that a slot's bytes are four to a number. */
+function plain(segment: number): KvShape["kinds"] {
+	const parts = coded.kinds?.[segment]?.parts;
+	return coded.kinds?.map((_, i) => (i === segment && parts ? { parts } : undefined));
+}
+
+function* cut(bytes: Uint8Array, size: number): Generator<Uint8Array> {
+	for (let from = 0; from < bytes.length; from += size) yield bytes.slice(from, from + size);
+}
