@@ -295,6 +295,8 @@ export interface Session {
 	readonly positions: Positions;
 	readonly stats: SessionStats;
 	append(input: string | readonly number[], options?: AppendOptions): Promise<void>;
+	/** Appends, and gives −ln p of every token appended (nats), but of a stream's first, which nothing precedes. */
+	score(input: string | readonly number[], options?: AppendOptions): Promise<Float32Array>;
 	/** Yields token after token; returns how it ended. Breaking off leaves the session usable. */
 	generate(options?: GenerateOptions): AsyncGenerator<GeneratedToken, GenerationResult>;
 	/**

@@ -152,6 +152,9 @@ function createFakeSession(stream: number[], policy: Policy, onToken: (count: nu
 			}
 			onProgress?.(input.length, input.length);
 		},
+		score: () => {
+			throw new Error("the command scores no sessions");
+		},
 		generate,
 		// It went back to its first tokens.
 		recalled: () =>

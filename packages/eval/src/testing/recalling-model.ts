@@ -56,6 +56,9 @@ export function recallingModel(memory: (policy: Policy) => number = rollingToken
 				for (const id of typeof input === "string" ? tokenizer.encode(input) : input) ids.push(id);
 				onProgress?.(input.length, input.length);
 			},
+			score: () => {
+				throw new Error("evaluations score no sessions");
+			},
 			generate,
 			rewind: () => undefined,
 			fork: () => openSession(policy, [...ids], true),

@@ -84,6 +84,12 @@ export class DecoderSession implements Session {
 		await this.#exclusively("append", () => this.#append(input, options));
 	}
 
+	async score(input: string | readonly number[], options: AppendOptions = {}): Promise<Float32Array> {
+		const scores: number[] = [];
+		await this.#exclusively("score", () => this.#append(input, options, scores));
+		return Float32Array.from(scores);
+	}
+
 	async *generate(options: GenerateOptions = {}): AsyncGenerator<GeneratedToken, GenerationResult> {
 		const {
 			prompt,
@@ -240,18 +246,24 @@ export class DecoderSession implements Session {
 	async #append(
 		input: string | readonly number[],
 		{ turn = false, signal, onProgress }: AppendOptions,
+		scores?: number[],
 	): Promise<void> {
 		const ids = this.#encode(input);
-		if (ids.length === 0) return;
+		const [first] = ids;
+		if (first === undefined) return;
 		if (turn) {
 			// The mark belongs to the next token that is read.
 			await this.#readPending("none", signal);
 			this.#state.cache.beginTurn();
 		}
+		if (scores !== undefined && this.stats.length > 0) {
+			if (this.#pending.length > 0 || this.#logits === undefined) await this.#currentLogits(signal);
+			scores.push(-logSoftmaxAt(this.#logits as Float32Array, first));
+		}
 		const before = this.#state.cache.length + this.#pending.length;
 		this.#pending = [...this.#pending, ...ids];
 		try {
-			await this.#readPending("last", signal, onProgress);
+			await this.#readPending("last", signal, onProgress, scores);
 		} catch (error) {
 			// What was chosen before stays; what was to be appended and is not read is forgotten.
 			this.#pending.length = Math.max(0, before - this.#state.cache.length);
@@ -269,13 +281,15 @@ export class DecoderSession implements Session {
 
 	/**
 	 * Reads what is pending, chunk by chunk, and keeps the last one's logits when they are scored. What was read is
-	 * pending no more, also when a later chunk fails.
+	 * pending no more, also when a later chunk fails. −ln p of every token but the first goes to `scores`, if given.
 	 */
 	async #readPending(
 		scored: "none" | "last",
 		signal?: AbortSignal,
 		onProgress?: (read: number, total: number) => void,
+		scores?: number[],
 	): Promise<void> {
+		const width = this.#model.engine.config.vocabularySize;
 		const total = this.#pending.length;
 		while (this.#pending.length > 0) {
 			signal?.throwIfAborted();
@@ -285,10 +299,13 @@ export class DecoderSession implements Session {
 				from: 0,
 				to,
 				chunk: this.#chunk,
-				scored,
+				scored: scores === undefined ? scored : "all",
 			});
+			for (const [row, id] of scores === undefined ? [] : this.#pending.slice(1, take + 1).entries())
+				scores?.push(-logSoftmaxAt(logits.subarray(row * width, (row + 1) * width), id));
 			this.#pending = this.#pending.slice(take);
-			this.#logits = scored === "last" && take === to ? logits : undefined;
+			const last = scores === undefined ? logits : logits.slice(-width);
+			this.#logits = scored === "last" && take === to ? last : undefined;
 			onProgress?.(total - to + take, total);
 		}
 	}
