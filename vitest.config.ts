@@ -9,7 +9,10 @@ import { chromium } from "./scripts/chromium.ts";
 const conditions = ["@tok/source"];
 /** Those of Vite, which a list of one's own replaces. */
 const browserConditions = [...conditions, "module", "browser", "development|production"];
-const names = readdirSync(new URL("./packages", import.meta.url));
+/** Folders of what is tested: packages by their names, apps by theirs. */
+const folders = ["packages", "apps"].flatMap((group) =>
+	readdirSync(new URL(`./${group}`, import.meta.url)).map((name) => ({ name, folder: `./${group}/${name}` })),
+);
 const browser = await chromium();
 /** The real model, where tests in Node find it too. */
 const models = process.env.TOK_MODELS;
@@ -18,17 +21,22 @@ const [model] = models === undefined ? [] : globSync(`${models}/**/SmolLM2-135M-
 export default defineConfig({
 	test: {
 		reporters: ["default", "./scripts/summary-reporter.ts"],
-		projects: names.flatMap((name) => [inNode(name), ...(hasBrowserTests(name) ? [inBrowser(name)] : [])]),
+		projects: folders.flatMap((each) => [inNode(each), ...(hasBrowserTests(each) ? [inBrowser(each)] : [])]),
 	},
 });
 
-function hasBrowserTests(name: string): boolean {
-	return globSync(`packages/${name}/src/**/*.browser.test.ts`, { cwd: import.meta.dirname }).length > 0;
+interface Folder {
+	readonly name: string;
+	readonly folder: string;
 }
 
-function inNode(name: string): TestProjectInlineConfiguration {
+function hasBrowserTests({ folder }: Folder): boolean {
+	return globSync(`${folder}/src/**/*.browser.test.ts`, { cwd: import.meta.dirname }).length > 0;
+}
+
+function inNode({ name, folder }: Folder): TestProjectInlineConfiguration {
 	return {
-		root: `./packages/${name}`,
+		root: folder,
 		resolve: { conditions },
 		ssr: { resolve: { conditions, externalConditions: conditions } },
 		test: {
@@ -41,9 +49,9 @@ function inNode(name: string): TestProjectInlineConfiguration {
 	};
 }
 
-function inBrowser(name: string): TestProjectInlineConfiguration {
+function inBrowser({ name, folder }: Folder): TestProjectInlineConfiguration {
 	return {
-		root: `./packages/${name}`,
+		root: folder,
 		resolve: { conditions: browserConditions },
 		// Isolated, so that WebAssembly may have threads.
 		server: {

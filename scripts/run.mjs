@@ -1,4 +1,4 @@
-// `npm start` and `npm test` on a machine with nothing but git, Node and npm: installs, builds, then runs.
+// `npm start`, `npm run demo` and `npm test` on a machine with nothing but git, Node and npm: installs, builds, then runs.
 // Plain Node without dependencies, as it runs before there are any. Each step is one line, and quiet unless it fails.
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const windows = process.platform === "win32";
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+const demo = join(root, "apps", "demo");
 /** The tools' own Node, a dev dependency: the system's may be older than they need. */
 const node = join(root, "node_modules", "node", "bin", windows ? "node.exe" : "node");
 const stamp = join(root, "node_modules", ".tok-installed");
@@ -49,9 +50,12 @@ for (const signal of ["SIGINT", "SIGTERM"]) {
 await main(process.argv[2], process.argv.slice(3));
 
 async function main(command, extra) {
-	if (command !== "start" && command !== "test") stop(`expected start or test, got ${command}.`);
+	if (!["start", "test", "demo"].includes(command)) stop(`expected start, test or demo, got ${command}.`);
 	checkNode();
 	await install();
+	// Its server reads the sources: nothing has to be built.
+	if (command === "demo")
+		await finish(node, ["--conditions=@tok/source", vite(), "--configLoader", "native", ...extra], {}, demo);
 	await step("Building", node, [bin("turbo"), "run", "build", "--output-logs=errors-only"]);
 	const tok = join(root, "packages", "cli", "bin", "tok.js");
 	if (command === "start") await finish(node, [tok, "generate", ...story, ...extra]);
@@ -89,6 +93,11 @@ function bin(name) {
 	return join(folder, typeof entry === "string" ? entry : entry[name]);
 }
 
+/** The demo's own dev server. */
+function vite() {
+	return join(demo, "node_modules", "vite", "bin", "vite.js");
+}
+
 /** The environment in which tests find the real model: where TOK_MODELS says, else fetched into the cache. */
 async function models(tok) {
 	if (process.env.TOK_MODELS) return {};
@@ -122,8 +131,8 @@ async function step(label, command, args, { shell = false, optional = false } = 
 }
 
 /** Runs the last command on the terminal itself and ends with its exit code. */
-async function finish(command, args, env = {}) {
-	const { code } = await run(command, args, { stdio: "inherit", env: { ...process.env, ...env } });
+async function finish(command, args, env = {}, cwd = root) {
+	const { code } = await run(command, args, { stdio: "inherit", cwd, env: { ...process.env, ...env } });
 	process.exit(interrupted ? 130 : code);
 }
 

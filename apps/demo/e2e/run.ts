@@ -1,0 +1,123 @@
+/**
+ * `npm run demo:e2e`: the page in a real browser, with the real model: loads it, runs lanes, asks for a fact that has
+ * left the window, saves a chat and goes on with it, drops a broken file, and loads again without a network. Minutes.
+ */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium, type Page } from "playwright-core";
+import { createServer } from "vite";
+import { chromium as launchOptions } from "../../../scripts/chromium.ts";
+
+const MINUTES = 60_000;
+const root = join(import.meta.dirname, "..");
+const scratch = mkdtempSync(join(tmpdir(), "tok-demo-"));
+const server = await createServer({
+	root,
+	configFile: join(root, "vite.config.ts"),
+	configLoader: "native",
+	server: { port: 0 },
+});
+const browser = await chromium.launch(await launchOptions());
+try {
+	await server.listen();
+	const address = server.resolvedUrls?.local[0] as string;
+	const context = await browser.newContext({ locale: "en-US", viewport: { width: 1400, height: 1000 } });
+	const page = await context.newPage();
+	const errors: string[] = [];
+	page.on("pageerror", ({ message }) => errors.push(message));
+	await page.addInitScript(() => {
+		Object.assign(globalThis, {
+			figures: (name: string): number[] =>
+				[...document.querySelectorAll("dl div")]
+					.filter((each) => each.querySelector("dt")?.textContent === name)
+					.map((each) => Number(each.querySelector("dd")?.textContent?.replace(/\s/g, ""))),
+		});
+	});
+	await page.goto(address);
+
+	await step("a model is loaded", () => load(page));
+	await step("lanes read the same stream, and a plain window breaks", () => lanes(page));
+	await step("a fact that has left the window is recalled", () => remember(page));
+	await step("a chat is saved, and goes on", () => chat(page));
+	await step("a file that is no model is an error, and the page stays usable", () => broken(page));
+	await step("the model is there without a network", async () => {
+		await context.route("**/models/**", (route) => route.abort());
+		await load(page);
+	});
+	assert.deepEqual(errors, []);
+} finally {
+	await browser.close();
+	await server.close();
+	rmSync(scratch, { recursive: true, force: true });
+}
+
+async function step(what: string, run: () => Promise<void>): Promise<void> {
+	const begun = performance.now();
+	await run();
+	console.log(`${((performance.now() - begun) / 1000).toFixed(1).padStart(6)} s  ${what}`);
+}
+
+async function load(page: Page): Promise<void> {
+	await page.getByRole("button", { name: /^Load( again)?$/ }).click();
+	await page.locator(".state", { hasText: "layers" }).waitFor({ timeout: MINUTES });
+}
+
+async function lanes(page: Page): Promise<void> {
+	await page.getByRole("link", { name: "Endless" }).click();
+	await page.getByRole("button", { name: "Run" }).click();
+	await page.waitForFunction(() => figures("tokens").every((tokens) => tokens >= 420), undefined, {
+		timeout: 3 * MINUTES,
+	});
+	const [sinks = 0, plain = 0] = await page.evaluate(() => figures("perplexity"));
+	assert(plain > 1.5 * sinks, `expected the plain window to break, got ${plain} against ${sinks}`);
+	await page.getByRole("button", { name: "Stop" }).click();
+	await page.getByRole("button", { name: "Run" }).waitFor();
+}
+
+async function remember(page: Page): Promise<void> {
+	await page.getByRole("link", { name: "Remember" }).click();
+	await page.getByRole("button", { name: "Ask" }).click();
+	await page.getByRole("button", { name: "Ask" }).waitFor({ timeout: 3 * MINUTES });
+	const [sinks = "", memory = ""] = await page.locator(".answer").allInnerTexts();
+	assert(
+		!sinks.includes("58213") && memory.includes("58213"),
+		`expected 58213 from memory alone, got ${sinks} and ${memory}`,
+	);
+	assert(
+		(await page.locator(".fact.recalled").count()) > 0,
+		"expected the planted sentence among those recalled",
+	);
+}
+
+async function chat(page: Page): Promise<void> {
+	await page.getByRole("link", { name: "Chat" }).click();
+	await say(page, "What is the capital of France?");
+	const download = page.waitForEvent("download");
+	await page.getByRole("button", { name: "Save" }).click();
+	const file = join(scratch, "chat.tok");
+	await (await download).saveAs(file);
+	await page.getByRole("button", { name: "Start anew" }).click();
+	await page.locator("input[accept='.tok']").setInputFiles(file);
+	await page.getByText("goes on").waitFor();
+	await say(page, "And of Italy?");
+	assert.equal(await page.locator(".turn").count(), 2);
+}
+
+async function say(page: Page, text: string): Promise<void> {
+	await page.getByRole("textbox", { name: "Message", exact: true }).fill(text);
+	await page.getByRole("button", { name: "Send" }).click();
+	await page.getByRole("button", { name: "Send" }).waitFor({ timeout: 2 * MINUTES });
+}
+
+async function broken(page: Page): Promise<void> {
+	const file = join(scratch, "broken.gguf");
+	writeFileSync(file, "no model at all, but long enough to be one");
+	await page.locator("input[type=file][multiple]").setInputFiles(file);
+	const problem = await page.locator(".state .problem").textContent();
+	assert.match(problem ?? "", /^\[tok\/lm\] broken\.gguf: expected a GGUF file/);
+}
+
+/** In the page: a figure of every lane. */
+declare function figures(name: string): number[];

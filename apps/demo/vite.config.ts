@@ -1,0 +1,33 @@
+/**
+ * The page's dev server, its build and its preview. Sibling packages are read as sources, in their halves for browsers;
+ * the model that `tok` would find comes from the same origin.
+ */
+import { svelte } from "@sveltejs/vite-plugin-svelte";
+import { defaultClientConditions, defineConfig } from "vite";
+import { serveModels } from "./scripts/serve-models.ts";
+
+/** Threads of WebAssembly share memory, which browsers allow isolated pages alone. */
+const headers = {
+	"Cross-Origin-Opener-Policy": "same-origin",
+	"Cross-Origin-Embedder-Policy": "require-corp",
+};
+
+export default defineConfig({
+	base: "./",
+	plugins: [svelte(), serveModels()],
+	resolve: { conditions: ["@tok/source", ...defaultClientConditions] },
+	// onnxruntime finds its wasm beside itself; the others are named, so that the first visit is not the second one too.
+	optimizeDeps: {
+		exclude: ["onnxruntime-web"],
+		include: [
+			"@tok/lm > @huggingface/jinja",
+			"@tok/lm > @huggingface/tokenizers",
+			"@tok/lm > @noble/hashes/sha2.js",
+			"uplot",
+		],
+	},
+	worker: { format: "es" },
+	build: { target: "es2023", assetsInlineLimit: 0 },
+	server: { headers },
+	preview: { headers },
+});
