@@ -1,5 +1,5 @@
 /** Calls over a message port: events, results, errors, cancels. */
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import type { Call } from "../protocol.ts";
 import { connect, serve } from "./rpc.ts";
 
@@ -11,10 +11,8 @@ interface Calls {
 
 function pair(): ReturnType<typeof connect<Calls>> {
 	const { port1, port2 } = new MessageChannel();
-	for (const port of [port1, port2]) {
-		port.start();
-		port.unref();
-	}
+	onTestFinished(() => port1.close());
+	for (const port of [port1, port2]) port.start();
 	serve<Calls>(port2 as never, {
 		add(numbers, { emit }) {
 			for (const number of numbers) emit(number);
