@@ -1,3 +1,6 @@
+// First: what comes after it reads the language.
+import "./lib/valid-language.ts";
+
 import { mount } from "svelte";
 import App from "./app.svelte";
 import "./app.css";

@@ -6,6 +6,7 @@ import { memoryHeadsOf } from "./memory-heads.ts";
 import { roomProblem } from "./room.ts";
 import { MovingMean, Series } from "./series.ts";
 import { advance, slotMap, slotState } from "./slot-map.ts";
+import { validLanguage } from "./valid-language.ts";
 import { pinnedTokens, windowStart } from "./window-start.ts";
 
 describe("numbers", () => {
@@ -105,4 +106,13 @@ test("heads that remember are known by the model's name", () => {
 		memoryHeadsOf("/models/smollm2-135m.gguf")?.reduce((sum, { heads }) => sum + (heads?.length ?? 0), 0),
 	).toBe(14);
 	expect(memoryHeadsOf("other.gguf")).toBeUndefined();
+});
+
+test.each([
+	["en-US@posix", "en-US"],
+	["de-CH", "de-CH"],
+	["C", "en"],
+	["", "en"],
+])("of the language %j what is a tag remains: %s", (language, tag) => {
+	expect(validLanguage(language)).toBe(tag);
 });
