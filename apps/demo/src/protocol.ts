@@ -163,4 +163,11 @@ export interface ChatState {
 
 export type ChatEvent =
 	| { readonly kind: "reading"; readonly read: number; readonly total: number }
-	| { readonly kind: "token"; readonly text: string; readonly length: number };
+	| {
+			readonly kind: "token";
+			readonly text: string;
+			/** Tokens of the stream so far. */
+			readonly length: number;
+			/** First token that the window holds. */
+			readonly window: number;
+	  };

@@ -44,7 +44,7 @@ export class Conversation {
 			policy: formatPolicy(policy),
 			length: stats.length,
 			pinned: Math.min(stats.length, pinnedTokens(policy)),
-			window: windowStart(policy, stats.length, this.#turns),
+			window: this.#window(),
 			bytes: stats.bytes,
 			recalled: this.#session.recalled().map(({ text, mass }) => ({ text, mass })),
 		};
@@ -64,7 +64,12 @@ export class Conversation {
 		});
 		this.#begun = true;
 		for await (const token of this.#session.generate({ ...sampling, maxTokens, signal }))
-			emit({ kind: "token", text: token.text, length: this.#session.stats.length });
+			emit({
+				kind: "token",
+				text: token.text,
+				length: this.#session.stats.length,
+				window: this.#window(),
+			});
 		// The token with which a model ends its answer is no part of the session; the template's own end is.
 		await this.#session.append(encode(this.#model, this.#template.assistantEnd));
 		return this.state();
@@ -80,6 +85,10 @@ export class Conversation {
 
 	dispose(): void {
 		this.#session.dispose();
+	}
+
+	#window(): number {
+		return windowStart(this.#session.policy, this.#session.stats.length, this.#turns);
 	}
 
 	/** What the template writes for this message, with the opening of the answer. */
