@@ -1,6 +1,7 @@
 /**
- * `npm run demo:e2e`: the page in a real browser, with the real model: loads it, runs lanes, asks for a fact that has
- * left the window, saves a chat and goes on with it, drops a broken file, and loads again without a network. Minutes.
+ * `npm run demo:e2e`: the page in a real browser, with the real model: loads it, runs lanes, changes a policy and the
+ * backend, asks for a fact that has left the window, saves a chat and goes on with it, drops a broken file, and loads
+ * again without a network. Minutes.
  */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -23,7 +24,7 @@ const browser = await chromium.launch(await launchOptions());
 try {
 	await server.listen();
 	const address = server.resolvedUrls?.local[0] as string;
-	const context = await browser.newContext({ locale: "en-US", viewport: { width: 1400, height: 1000 } });
+	const context = await browser.newContext({ viewport: { width: 1400, height: 1000 } });
 	const page = await context.newPage();
 	const errors: string[] = [];
 	page.on("pageerror", ({ message }) => errors.push(message));
@@ -39,12 +40,14 @@ try {
 
 	await step("a model is loaded", () => load(page));
 	await step("lanes read the same stream, and a plain window breaks", () => lanes(page));
+	await step("a policy that is none is told, and another one runs", () => policies(page));
 	await step("a fact that has left the window is recalled", () => remember(page));
 	await step("a chat is saved, and goes on", () => chat(page));
-	await step("a file that is no model is an error, and the page stays usable", () => broken(page));
+	await step("a file that is no model is an error, wherever it is dropped", () => broken(page));
+	await step("the other backend runs the same lanes", () => otherBackend(page));
 	await step("the model is there without a network", async () => {
 		await context.route("**/models/**", (route) => route.abort());
-		await load(page);
+		await load(page, "wasm");
 	});
 	assert.deepEqual(errors, []);
 } finally {
@@ -59,21 +62,55 @@ async function step(what: string, run: () => Promise<void>): Promise<void> {
 	console.log(`${((performance.now() - begun) / 1000).toFixed(1).padStart(6)} s  ${what}`);
 }
 
-async function load(page: Page): Promise<void> {
+async function load(page: Page, backend = ""): Promise<void> {
+	await page.getByLabel(/^backend/).selectOption(backend);
 	await page.getByRole("button", { name: /^Load( again)?$/ }).click();
-	await page.locator(".state", { hasText: "layers" }).waitFor({ timeout: MINUTES });
+	await page.locator(".state", { hasText: `layers, fast, on ${backend}` }).waitFor({ timeout: MINUTES });
 }
 
 async function lanes(page: Page): Promise<void> {
 	await page.getByRole("link", { name: "Endless" }).click();
 	await page.getByRole("button", { name: "Run" }).click();
-	await page.waitForFunction(() => figures("tokens").every((tokens) => tokens >= 420), undefined, {
-		timeout: 3 * MINUTES,
-	});
+	await atLeast(page, 420);
 	const [sinks = 0, plain = 0] = await page.evaluate(() => figures("perplexity"));
 	assert(plain > 1.5 * sinks, `expected the plain window to break, got ${plain} against ${sinks}`);
+	await stop(page);
+}
+
+/** Between two steps: how long one may take is the backend's. */
+async function stop(page: Page, most = 2000): Promise<void> {
+	const begun = performance.now();
 	await page.getByRole("button", { name: "Stop" }).click();
 	await page.getByRole("button", { name: "Run" }).waitFor();
+	const took = performance.now() - begun;
+	assert(took < most, `expected lanes to stop within ${most} ms, got ${Math.round(took)}`);
+}
+
+async function policies(page: Page): Promise<void> {
+	const field = page.getByLabel("Policy of lane 2");
+	await field.fill("rollin:256");
+	await page.getByText('got "rollin:256"').waitFor();
+	await field.fill("sink:4,rolling:60");
+	await page.getByText("cache 2.95").waitFor();
+	await page.getByRole("button", { name: "Run" }).click();
+	await atLeast(page, 80);
+	assert.equal((await page.evaluate(() => figures("perplexity"))).length, 3);
+	await stop(page);
+}
+
+/** SwiftShader, where there is no GPU: slow. */
+async function otherBackend(page: Page): Promise<void> {
+	await load(page, "webgpu");
+	await page.getByRole("link", { name: "Endless" }).click();
+	await page.getByRole("button", { name: "Remove lane 3" }).click();
+	await page.getByRole("button", { name: "Run" }).click();
+	await atLeast(page, 32);
+	await stop(page, 30_000);
+}
+
+function atLeast(page: Page, tokens: number): Promise<unknown> {
+	const reached = (least: number): boolean => figures("tokens").every((each) => each >= least);
+	return page.waitForFunction(reached, tokens, { timeout: 3 * MINUTES });
 }
 
 async function remember(page: Page): Promise<void> {
@@ -112,11 +149,19 @@ async function say(page: Page, text: string): Promise<void> {
 }
 
 async function broken(page: Page): Promise<void> {
-	const file = join(scratch, "broken.gguf");
+	const file = join(scratch, "chosen.gguf");
 	writeFileSync(file, "no model at all, but long enough to be one");
 	await page.locator("input[type=file][multiple]").setInputFiles(file);
-	const problem = await page.locator(".state .problem").textContent();
-	assert.match(problem ?? "", /^\[tok\/lm\] broken\.gguf: expected a GGUF file/);
+	const problem = page.locator(".state .problem", { hasText: "expected a GGUF file" });
+	await problem.filter({ hasText: "[tok/lm] chosen.gguf:" }).waitFor();
+	const taken = await page.evaluate(() => {
+		const dataTransfer = new DataTransfer();
+		dataTransfer.items.add(new File(["no model either, and as long"], "dropped.gguf"));
+		const event = new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true });
+		return !document.body.dispatchEvent(event);
+	});
+	assert(taken, "expected the page to take what is dropped on it");
+	await problem.filter({ hasText: "[tok/lm] dropped.gguf:" }).waitFor();
 }
 
 /** In the page: a figure of every lane. */
