@@ -1,11 +1,27 @@
-/** What the visitor has chosen and several views share: the sampler, and light or dark. */
+/** What the visitor has chosen and views outlive: samplers, and light or dark. */
 import type { Sampling } from "@tok/lm";
 
-class Settings {
-	temperature = $state(0.8);
-	topP = $state(0.95);
+export class Sampler {
+	temperature: number;
+	topP: number;
 	repetitionPenalty = $state(1.1);
 	seed = $state(7);
+
+	constructor(temperature: number, topP: number) {
+		this.temperature = $state(temperature);
+		this.topP = $state(topP);
+	}
+
+	get sampling(): Sampling {
+		const { temperature, topP, repetitionPenalty, seed } = this;
+		return { temperature, topP, repetitionPenalty, repetitionWindow: 256, seed };
+	}
+}
+
+class Settings {
+	readonly story = new Sampler(0.8, 0.95);
+	/** What SmolLM2's authors advise: at a story's temperature so small a model answers anything. */
+	readonly chat = new Sampler(0.2, 0.9);
 	/** Undefined: as the system has it. */
 	theme: "light" | "dark" | undefined = $state();
 	/** Changes with what colours are: canvases are drawn again. */
@@ -15,11 +31,6 @@ class Settings {
 		const stored = read("tok-theme");
 		if (stored === "light" || stored === "dark") this.#apply(stored);
 		matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.colours++);
-	}
-
-	get sampling(): Sampling {
-		const { temperature, topP, repetitionPenalty, seed } = this;
-		return { temperature, topP, repetitionPenalty, repetitionWindow: 256, seed };
 	}
 
 	get dark(): boolean {
