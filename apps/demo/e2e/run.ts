@@ -43,6 +43,7 @@ try {
 	await step("a policy that is none is told, and another one runs", () => policies(page));
 	await step("a fact that has left the window is recalled", () => remember(page));
 	await step("a chat is saved, and goes on", () => chat(page));
+	await step("one sink is enough, and none is not", () => sinks(page));
 	await step("a file that is no model is an error, wherever it is dropped", () => broken(page));
 	await step("the other backend runs the same lanes", () => otherBackend(page));
 	await step("the model is there without a network", async () => {
@@ -140,6 +141,15 @@ async function chat(page: Page): Promise<void> {
 	await page.getByText("goes on").waitFor();
 	await say(page, "And of Italy?");
 	assert.equal(await page.locator(".turn").count(), 2);
+}
+
+async function sinks(page: Page): Promise<void> {
+	await page.getByRole("link", { name: "Sinks" }).click();
+	await page.getByLabel(/^read/).selectOption("512");
+	await page.getByRole("button", { name: "Run" }).click();
+	await page.getByRole("button", { name: "Run" }).waitFor({ timeout: 3 * MINUTES });
+	const [none = 0, one = 0] = (await page.locator("td.mono").allInnerTexts()).map(Number);
+	assert(none > 1.5 * one, `expected the window without sinks to break, got ${none} against ${one}`);
 }
 
 async function say(page: Page, text: string): Promise<void> {

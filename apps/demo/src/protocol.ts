@@ -2,6 +2,7 @@
  * What the page and the worker say to each other: calls by name, each with its parameters, the events on its way, and
  * its result. `lib/rpc.ts` carries them; an AbortSignal becomes a cancel message, an error its message.
  */
+import type { Positions } from "@tok/kv-cache";
 import type { Precision, Progress, Sampling } from "@tok/lm";
 import type { BackendName, BackendOffer } from "./lib/pick-runtime.ts";
 import type { SlotSegment } from "./lib/slot-map.ts";
@@ -64,9 +65,12 @@ export interface StreamRequest {
 	readonly mode: "read" | "write";
 	readonly text: string;
 	readonly policies: readonly string[];
+	readonly positions: Positions;
 	readonly sampling: Sampling;
 	/** Tokens after which a lane without a bound is full. */
 	readonly denseLimit: number;
+	/** Tokens after which every lane ends; Infinity for none. */
+	readonly limit: number;
 }
 
 export type LaneEvent =

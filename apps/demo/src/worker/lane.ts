@@ -34,7 +34,7 @@ export class Lane {
 	) {
 		this.index = index;
 		this.#session = session;
-		this.#cache = createCache(session.policy);
+		this.#cache = createCache(session.policy, { positions: session.positions });
 		this.#request = request;
 		this.#ids = ids;
 		this.#detokenizer = model.tokenizer.createDetokenizer({ skipSpecialTokens: true });
@@ -50,7 +50,8 @@ export class Lane {
 	): Promise<Lane> {
 		const policy = parsePolicy(policyText);
 		await model.prepare(policy);
-		return new Lane(model, index, model.createSession({ policy }), request, ids);
+		const session = model.createSession({ policy, positions: request.positions });
+		return new Lane(model, index, session, request, ids);
 	}
 
 	get length(): number {
@@ -58,7 +59,9 @@ export class Lane {
 	}
 
 	get full(): boolean {
-		return this.#cache.policy.at(-1)?.kind === "dense" && this.length >= this.#request.denseLimit;
+		const { denseLimit, limit } = this.#request;
+		const isDense = this.#cache.policy.at(-1)?.kind === "dense";
+		return this.length >= (isDense ? Math.min(denseLimit, limit) : limit);
 	}
 
 	async step(signal: AbortSignal): Promise<Step> {
