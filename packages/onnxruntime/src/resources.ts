@@ -32,6 +32,12 @@ export class Resources {
 	}
 }
 
+/** Throws unless the option is bytes, or left out. */
+export function checkMemoryLimit(source: string, memoryLimit: number | undefined): void {
+	if (memoryLimit !== undefined && !(Number.isSafeInteger(memoryLimit) && memoryLimit >= 1))
+		throw new TokError(source, `memoryLimit: expected bytes, an integer ≥ 1, got ${memoryLimit}.`);
+}
+
 function format(bytes: number): string {
 	return bytes < 2 ** 20 ? `${bytes} bytes` : `${(bytes / 2 ** 30).toFixed(3)} GiB`;
 }

@@ -5,7 +5,13 @@
  * `run` computes synchronously on the calling thread: a server gives each model a worker thread.
  */
 import { availableParallelism, totalmem } from "node:os";
-import { type GraphContext, hostMemory, OnnxGraphSession, OnnxRuntime } from "@tok/onnxruntime";
+import {
+	checkMemoryLimit,
+	type GraphContext,
+	hostMemory,
+	OnnxGraphSession,
+	OnnxRuntime,
+} from "@tok/onnxruntime";
 import { type GraphFile, type GraphSession, type Runtime, TokError } from "@tok/runtime";
 import * as ort from "onnxruntime-node";
 import { type LoadableGraph, PreparedGraphs } from "./prepared-graphs.ts";
@@ -33,8 +39,7 @@ export function cpu({
 	prepared,
 }: CpuOptions = {}): Runtime {
 	checkThreads(threads);
-	if (!Number.isSafeInteger(memoryLimit) || memoryLimit < 1)
-		throw new TokError("runtime-cpu", `memoryLimit: expected bytes, an integer ≥ 1, got ${memoryLimit}.`);
+	checkMemoryLimit("runtime-cpu", memoryLimit);
 	const kept = prepared === undefined ? undefined : new PreparedGraphs(prepared);
 	return new OnnxRuntime({
 		name: "cpu",

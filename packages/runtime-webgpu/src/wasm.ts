@@ -2,10 +2,9 @@
  * The runtime for pages without WebGPU: onnxruntime-web's WebAssembly build, with stores in the page's memory. It
  * computes on the thread that calls it: call it in a worker.
  */
-import { hostMemory, OnnxGraphSession, OnnxRuntime } from "@tok/onnxruntime";
+import { checkMemoryLimit, hostMemory, OnnxGraphSession, OnnxRuntime } from "@tok/onnxruntime";
 import { type Runtime, TokError } from "@tok/runtime";
 import * as ort from "onnxruntime-web/wasm";
-import { externalData } from "./external-data.ts";
 import { Queue } from "./queue.ts";
 
 export interface WasmOptions {
@@ -31,28 +30,27 @@ let threadsInUse: number | undefined;
 export async function wasm({ threads, memoryLimit, files }: WasmOptions = {}): Promise<Runtime> {
 	const count = threads ?? threadsInUse ?? defaultThreads();
 	checkThreads(count);
-	if (memoryLimit !== undefined && !(Number.isSafeInteger(memoryLimit) && memoryLimit >= 1))
-		throw new TokError("runtime-wasm", `memoryLimit: expected bytes, an integer ≥ 1, got ${memoryLimit}.`);
+	checkMemoryLimit("runtime-wasm", memoryLimit);
 	threadsInUse = count;
 	ort.env.wasm.numThreads = count;
 	if (files !== undefined) ort.env.wasm.wasmPaths = files;
 	return new OnnxRuntime({
 		name: "wasm",
 		memoryLimit,
-		// onnxruntime 1.30 has no kernels for blocks or 8-bit products here: it takes the blocks apart at every run, 12 times as
-		// long as with float32 weights, and with 8-bit activations sums go wrong (README.md).
+		// With onnxruntime 1.30 weights in blocks take ten times as long here, and with 8-bit activations the sums go wrong
+		// (README.md has the figures).
 		blockProducts: undefined,
 		memory: hostMemory(ort.Tensor, ["float32"]),
 		Tensor: ort.Tensor,
 		schedule: queue.run,
 		async load(context, make) {
-			const { model, weights } = make();
+			const { model, weights = [] } = make();
 			return OnnxGraphSession.load(context, () =>
 				ort.InferenceSession.create(model, {
 					executionProviders: ["wasm"],
 					graphOptimizationLevel: "all",
 					logSeverityLevel: 3,
-					externalData: externalData(weights),
+					externalData: [...weights],
 				}),
 			);
 		},

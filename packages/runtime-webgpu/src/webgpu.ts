@@ -2,10 +2,9 @@
  * The WebGPU runtime: onnxruntime-web, with stores in buffers of the GPU. A step sends ids, angles, masks and slots, and
  * gets back the outputs that were asked for; keys and values stay.
  */
-import { type GraphContext, OnnxGraphSession, OnnxRuntime } from "@tok/onnxruntime";
+import { checkMemoryLimit, type GraphContext, OnnxGraphSession, OnnxRuntime } from "@tok/onnxruntime";
 import { type GraphFile, kvNames, type Runtime, TokError } from "@tok/runtime";
 import * as ort from "onnxruntime-web/webgpu";
-import { externalData } from "./external-data.ts";
 import { Gpu } from "./gpu/gpu.ts";
 import { gpuMemory } from "./gpu/gpu-segment.ts";
 import { Queue } from "./queue.ts";
@@ -48,8 +47,7 @@ const queue = new Queue();
  */
 export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuRuntime> {
 	const { powerPreference, memoryLimit, files, verbose = false } = options;
-	if (memoryLimit !== undefined && !(Number.isSafeInteger(memoryLimit) && memoryLimit >= 1))
-		throw new TokError("runtime-webgpu", `memoryLimit: expected bytes, an integer ≥ 1, got ${memoryLimit}.`);
+	checkMemoryLimit("runtime-webgpu", memoryLimit);
 	if (files !== undefined) ort.env.wasm.wasmPaths = files;
 	// Its wasm only sends commands.
 	ort.env.wasm.numThreads = 1;
@@ -85,7 +83,7 @@ export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuRuntime
 function load(
 	context: GraphContext,
 	{ device, verbose }: { readonly device: GPUDevice; readonly verbose: boolean },
-	{ model, weights }: GraphFile,
+	{ model, weights = [] }: GraphFile,
 ): Promise<OnnxGraphSession> {
 	return OnnxGraphSession.load(context, () =>
 		ort.InferenceSession.create(model, {
@@ -94,7 +92,7 @@ function load(
 			graphOptimizationLevel: "all",
 			logSeverityLevel: verbose ? 0 : 3,
 			preferredOutputLocation: { [kvNames.fresh]: "gpu-buffer" },
-			externalData: externalData(weights),
+			externalData: [...weights],
 		}),
 	);
 }

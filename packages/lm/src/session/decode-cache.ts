@@ -20,8 +20,8 @@ interface StoredBuffer {
 }
 
 /**
- * The bytes of a store (`KvStore.read`) of `shape` as those of one of `decodedShape(shape, formats)`. What is left as it
- * was goes through unread.
+ * The bytes of a store (`KvStore.read`) of `shape` as those of one of `decodedShape(shape, formats)`. What may stay in its format
+ * goes through as it is.
  */
 export async function* decodeCache(
 	shape: KvShape,

@@ -2,15 +2,7 @@
  * One segment's keys and values in host memory, where onnxruntime reads them in place. A write copies only fresh rows,
  * so its cost does not depend on the slots.
  */
-import {
-	headCount,
-	type KvFormat,
-	type KvPart,
-	type KvWrite,
-	kvNames,
-	kvParts,
-	kvSlotBytes,
-} from "@tok/runtime";
+import { headCount, type KvFormat, type KvPart, type KvWrite, kvNames, kvParts } from "@tok/runtime";
 import type { Tensor } from "onnxruntime-common";
 import type { TensorClass } from "../host-tensors.ts";
 import type { BufferFile, FreshRows, Geometry, SegmentBuffers, SegmentMemory } from "../kv/segment.ts";
@@ -89,18 +81,6 @@ class HostSegment implements SegmentBuffers<HostRows> {
 		return new HostSegment(NativeTensor, geometry, segment, slots, parts);
 	}
 
-	get bytes(): number {
-		return this.slots * this.slotBytes;
-	}
-
-	get slotBytes(): number {
-		return kvSlotBytes(this.#geometry, this.#segment);
-	}
-
-	get rowLength(): number {
-		return headCount(this.#parts) * 2 * this.#geometry.headDim;
-	}
-
 	addTensors(tensors: Record<string, Tensor>, batch: number): void {
 		const { headDim } = this.#geometry;
 		const { slots } = this;
@@ -146,7 +126,7 @@ class HostSegment implements SegmentBuffers<HostRows> {
 
 	async readSlots(slot: number, length: number): Promise<Float32Array> {
 		const plane = length * this.#geometry.headDim; // one head's rows
-		const rows = new Float32Array(length * this.rowLength);
+		const rows = new Float32Array(headCount(this.#parts) * 2 * plane);
 		let at = 0;
 		for (const { heads, key, value } of this.#parts)
 			for (const entries of [key, value])

@@ -1,10 +1,23 @@
 /** What stores and banks ask of their arguments, in whatever memory they lie. */
-import { type KvPart, type KvShape, type KvWrite, kvNames, kvSlotBytes } from "@tok/runtime";
+import {
+	headCount,
+	type KvPart,
+	type KvShape,
+	type KvWrite,
+	kvNames,
+	kvParts,
+	kvSlotBytes,
+} from "@tok/runtime";
 import type { Resources } from "../resources.ts";
 import type { Geometry, SegmentMemory } from "./segment.ts";
 
 export function bytesOf({ slots, ...geometry }: KvShape): number {
 	return slots.reduce((sum, count, segment) => sum + count * kvSlotBytes(geometry, segment), 0);
+}
+
+/** One slot's numbers in a segment: a key and a value for each head of each layer. */
+export function rowLength(geometry: Geometry, segment: number): number {
+	return headCount(kvParts(geometry, segment)) * 2 * geometry.headDim;
 }
 
 /** The shape alone, as a store keeps it: later changes of the caller's object are not its. */

@@ -1,5 +1,5 @@
 /** The seam between stores, which keep the rules, and the memory in which their buffers lie. */
-import type { KvShape, KvWrite } from "@tok/runtime";
+import type { KvFormat, KvShape, KvWrite } from "@tok/runtime";
 import type { Tensor } from "onnxruntime-common";
 
 /** A cache's shape but for its slots. */
@@ -15,10 +15,6 @@ export interface FreshRows {
 /** One segment's keys and values, of every layer that has it. Callers have checked every range. */
 export interface SegmentBuffers<Fresh extends FreshRows> {
 	readonly slots: number;
-	readonly bytes: number;
-	readonly slotBytes: number;
-	/** One slot's numbers: a key and a value for each head of each layer. */
-	readonly rowLength: number;
 	/** Adds the buffers of `batch` neighbours, by the names of `kvNames`. */
 	addTensors(tensors: Record<string, Tensor>, batch: number): void;
 	/** Brings what the tensors hold up to date, where they are copies of the buffers. Called before each run. */
@@ -61,5 +57,5 @@ export interface SegmentMemory<Fresh extends FreshRows> {
 	/** The rows of each store of a batch. Their shape has been checked. */
 	freshRows(fresh: Tensor, batch: number): Fresh[];
 	/** Formats that segments may have. */
-	readonly formats: readonly ("float32" | "int8")[];
+	readonly formats: readonly KvFormat[];
 }

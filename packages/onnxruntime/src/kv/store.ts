@@ -1,8 +1,8 @@
 /** A session's keys and values: the rules of a store, over buffers in any memory. */
-import { type KvShape, type KvStore, type KvWrite, kvNames } from "@tok/runtime";
+import { type KvShape, type KvStore, type KvWrite, kvNames, kvSlotBytes } from "@tok/runtime";
 import type { Tensor } from "onnxruntime-common";
 import type { Resources } from "../resources.ts";
-import { bytesOf, checkFresh, checkShape, checkWrite, copyOf, isInteger } from "./checks.ts";
+import { bytesOf, checkFresh, checkShape, checkWrite, copyOf, isInteger, rowLength } from "./checks.ts";
 import type { Cache, KvTensors } from "./memory.ts";
 import type { BufferFile, FreshRows, Geometry, SegmentBuffers, SegmentMemory } from "./segment.ts";
 
@@ -51,7 +51,7 @@ export class SegmentStore<Fresh extends FreshRows = FreshRows> implements KvStor
 	}
 
 	get bytes(): number {
-		return (this.#segments ?? []).reduce((sum, segment) => sum + segment.bytes, 0);
+		return bytesOf(this.shape);
 	}
 
 	/** The same ones until a segment grows. */
@@ -92,7 +92,8 @@ export class SegmentStore<Fresh extends FreshRows = FreshRows> implements KvStor
 	}
 
 	async writeSlots(segment: number, slot: number, rows: Float32Array): Promise<void> {
-		const length = rows.length / (this.#open()[segment]?.rowLength ?? 1);
+		this.#open();
+		const length = rows.length / rowLength(this.#geometry, segment);
 		this.#slots("writeSlots", segment, slot, length).writeSlots(slot, length, rows);
 	}
 
@@ -110,7 +111,7 @@ export class SegmentStore<Fresh extends FreshRows = FreshRows> implements KvStor
 			throw resources.error(
 				`grow: expected a store outside a bank, got ${slots} slots for one in a bank, whose buffers have their size.`,
 			);
-		resources.checkMemory(before.slotBytes * (slots - before.slots));
+		resources.checkMemory(kvSlotBytes(this.#geometry, segment) * (slots - before.slots));
 		segments[segment] = inMemory(resources, () => before.grown(slots));
 		this.#tensors = undefined;
 		before.dispose();

@@ -15,12 +15,10 @@ export interface GpuRows extends FreshRows {
 	readonly base: number;
 }
 
-/** One layer's buffers, as rows of a run and as rows of this segment alone find their way into them. */
+/** One layer's buffers. */
 interface PartBuffers extends KvPart {
 	readonly key: GPUBuffer;
 	readonly value: GPUBuffer;
-	readonly fresh: LayerBuffers;
-	readonly packed: LayerBuffers;
 }
 
 /** Buffers for a range of places of a bank that does not begin with the first: tensors begin where buffers do. */
@@ -72,6 +70,9 @@ class GpuSegment implements SegmentBuffers<GpuRows> {
 	readonly slots: number;
 	readonly #place: Place;
 	readonly #parts: readonly PartBuffers[];
+	/** As the mover takes them. */
+	readonly #fresh: readonly LayerBuffers[];
+	readonly #packed: readonly LayerBuffers[];
 	/** Segments that lie in the buffers before this one. */
 	readonly #before: number;
 	/** Segments that this one stands for; undefined when it owns its buffers. */
@@ -81,7 +82,7 @@ class GpuSegment implements SegmentBuffers<GpuRows> {
 	private constructor(
 		place: Place,
 		slots: number,
-		parts: readonly Pick<PartBuffers, "layer" | "heads" | "key" | "value">[],
+		parts: readonly PartBuffers[],
 		{ before, neighbours }: { readonly before: number; readonly neighbours: number | undefined },
 	) {
 		this.#place = place;
@@ -90,20 +91,26 @@ class GpuSegment implements SegmentBuffers<GpuRows> {
 		this.#neighbours = neighbours;
 		const { mover } = place.gpu;
 		const { kvHeads, headDim } = place.geometry;
-		let plane = 0;
-		this.#parts = parts.map(({ layer, heads, key, value }) => {
-			const first = before * heads.length;
-			const buffers = (at: number, values: number, own: readonly number[]): LayerBuffers => ({
-				key,
-				value,
-				layout: mover.layout([at, values, headDim, slots, own.length, first], own),
-				heads: own.length,
+		this.#parts = parts;
+		const layers = (
+			layout: (part: PartBuffers) => readonly [plane: number, values: number, heads: readonly number[]],
+		) =>
+			parts.map((part): LayerBuffers => {
+				const { key, value } = part;
+				const [plane, values, heads] = layout(part);
+				const fields = [plane, values, headDim, slots, heads.length, before * heads.length];
+				return { key, value, layout: mover.layout(fields, heads), heads: heads.length };
 			});
-			const fresh = buffers(layer * 2 * kvHeads, kvHeads, heads);
-			const packed = buffers(plane, heads.length, [...heads.keys()]);
-			plane += 2 * heads.length;
-			return { layer, heads, key, value, fresh, packed };
-		});
+		this.#fresh = layers(({ layer, heads }) => [layer * 2 * kvHeads, kvHeads, heads]);
+		let plane = 0;
+		this.#packed =
+			headCount(parts) === place.geometry.layers * kvHeads
+				? this.#fresh
+				: layers(({ heads }) => {
+						const own = [plane, heads.length, [...heads.keys()]] as const;
+						plane += 2 * heads.length;
+						return own;
+					});
 	}
 
 	static zeros(place: Place, slots: number, copies: number): GpuSegment {
@@ -124,18 +131,6 @@ class GpuSegment implements SegmentBuffers<GpuRows> {
 			for (const one of made) one.destroy();
 			throw error;
 		}
-	}
-
-	get bytes(): number {
-		return this.slots * this.slotBytes;
-	}
-
-	get slotBytes(): number {
-		return kvSlotBytes(this.#place.geometry, this.#place.segment);
-	}
-
-	get rowLength(): number {
-		return headCount(this.#parts) * 2 * this.#place.geometry.headDim;
 	}
 
 	addTensors(tensors: Record<string, ort.Tensor>, batch: number): void {
@@ -168,13 +163,12 @@ class GpuSegment implements SegmentBuffers<GpuRows> {
 	write({ row, slot, length }: KvWrite, { buffer, base, tokens }: GpuRows): void {
 		if (buffer === undefined) return;
 		const { gpu, geometry } = this.#place;
-		const layers = this.#parts.map(({ fresh }) => fresh);
-		gpu.mover.scatter(layers, geometry.headDim, buffer, { row, slot, length, tokens, base });
+		gpu.mover.scatter(this.#fresh, geometry.headDim, buffer, { row, slot, length, tokens, base });
 	}
 
 	async readSlots(slot: number, length: number): Promise<Float32Array> {
 		const { gpu } = this.#place;
-		const bytes = 4 * length * this.rowLength;
+		const bytes = this.#rowBytes(length);
 		if (bytes === 0) return new Float32Array(0);
 		const rows = gpu.storage(bytes);
 		try {
@@ -196,7 +190,7 @@ class GpuSegment implements SegmentBuffers<GpuRows> {
 
 	grown(slots: number): GpuSegment {
 		const larger = GpuSegment.zeros(this.#place, slots, 1);
-		const bytes = 4 * this.slots * this.rowLength;
+		const bytes = this.#rowBytes(this.slots);
 		if (bytes === 0) return larger;
 		const rows = this.#place.gpu.storage(bytes);
 		this.#gather(rows, 0, this.slots);
@@ -236,13 +230,17 @@ class GpuSegment implements SegmentBuffers<GpuRows> {
 
 	dispose(): void {
 		for (const { to } of this.#copies) to.destroy();
-		for (const { key, value, fresh, packed } of this.#parts) {
-			fresh.layout.destroy();
-			packed.layout.destroy();
-			if (this.#neighbours !== undefined) continue;
+		for (const { layout } of [...this.#fresh, ...this.#packed]) layout.destroy();
+		if (this.#neighbours !== undefined) return;
+		for (const { key, value } of this.#parts) {
 			key.destroy();
 			value.destroy();
 		}
+	}
+
+	/** Bytes of so many slots as rows. */
+	#rowBytes(slots: number): number {
+		return slots * kvSlotBytes(this.#place.geometry, this.#place.segment);
 	}
 
 	/** Bytes of a part with so many heads in its buffers. */
@@ -253,13 +251,17 @@ class GpuSegment implements SegmentBuffers<GpuRows> {
 
 	#gather(rows: GPUBuffer, slot: number, length: number): void {
 		const { gpu, geometry } = this.#place;
-		const layers = this.#parts.map(({ packed }) => packed);
-		gpu.mover.gather(layers, geometry.headDim, rows, { row: 0, slot, length, tokens: length, base: 0 });
+		gpu.mover.gather(this.#packed, geometry.headDim, rows, { row: 0, slot, length, tokens: length, base: 0 });
 	}
 
 	#scatter(rows: GPUBuffer, slot: number, length: number): void {
 		const { gpu, geometry } = this.#place;
-		const layers = this.#parts.map(({ packed }) => packed);
-		gpu.mover.scatter(layers, geometry.headDim, rows, { row: 0, slot, length, tokens: length, base: 0 });
+		gpu.mover.scatter(this.#packed, geometry.headDim, rows, {
+			row: 0,
+			slot,
+			length,
+			tokens: length,
+			base: 0,
+		});
 	}
 }

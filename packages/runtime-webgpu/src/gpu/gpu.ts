@@ -37,9 +37,13 @@ export class Gpu {
 		const { STORAGE, COPY_SRC, COPY_DST } = GPUBufferUsage;
 		this.device.pushErrorScope("out-of-memory");
 		const buffer = this.device.createBuffer({ size, usage: STORAGE | COPY_SRC | COPY_DST });
-		void this.device.popErrorScope().then((error) => {
-			if (error !== null) this.#failure ??= `it has no memory for ${size} bytes more`;
-		});
+		void this.device.popErrorScope().then(
+			(error) => {
+				if (error !== null) this.#failure ??= `it has no memory for ${size} bytes more`;
+			},
+			// Lost meanwhile, which is told by itself.
+			() => {},
+		);
 		return buffer;
 	}
 

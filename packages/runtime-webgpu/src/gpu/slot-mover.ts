@@ -20,7 +20,7 @@ export interface Move {
 	readonly base: number;
 }
 
-/** Moves between submissions: as many as the buffer of moves holds. */
+/** Moves whose numbers the buffer holds, in turn. */
 const MOVES = 64;
 
 export class SlotMover {
@@ -30,7 +30,7 @@ export class SlotMover {
 	readonly #gather: GPUComputePipeline;
 	readonly #moves: GPUBuffer;
 	#next = 0;
-	/** rows → layout → bind group. onnxruntime takes its rows from a few buffers in turn. */
+	/** rows → layout → bind group. Rows lie in a few buffers that are used again and again. */
 	readonly #groups = new WeakMap<GPUBuffer, WeakMap<GPUBuffer, GPUBindGroup>>();
 
 	constructor(device: GPUDevice) {
