@@ -4,7 +4,7 @@ import { loadModel, type Model, type Progress, removeStoredModel, storedModels }
 import type { Runtime } from "@tok/runtime";
 import { memoryHeadsOf } from "../lib/memory-heads.ts";
 import { type BackendOffer, pickRuntime } from "../lib/pick-runtime.ts";
-import { roomProblem } from "../lib/room.ts";
+import { growthOf, roomProblem } from "../lib/room.ts";
 import type { Context } from "../lib/rpc.ts";
 import type { LoadedModel, LoadRequest, PolicyCost, StoredInfo } from "../protocol.ts";
 import { backends } from "./backends.ts";
@@ -35,11 +35,15 @@ export class Engine {
 			emit(progress);
 			if (asked || progress.stage !== "download" || progress.total === undefined) return;
 			asked = true;
-			const bytes = progress.total - progress.loaded;
-			const problem = roomProblem({ bytes, quota, usage });
+			const { total: bytes, loaded } = progress;
+			const problem = roomProblem({ bytes, missing: bytes - loaded, growth, quota, usage });
 			if (problem !== undefined) refused.abort(new Error(problem));
 		};
 		const { runtime, name: backend, refusals } = await pickRuntime(backends, { prefer });
+		const growth = growthOf(
+			typeof source === "string" ? source : "",
+			runtime.blockProducts !== undefined && precision !== "exact",
+		);
 		try {
 			const memoryHeads = memoryHeadsOf(source);
 			const model = await loadModel(source as string, {

@@ -115,36 +115,6 @@ describe("the stream", () => {
 		}
 	});
 
-	test.each(["sink:4,rolling:28", "rolling:32", "dense", "recompute:16"])(
-		"S40: %s: scores of a text in pieces are its likelihoods, also after a rewind",
-		async (text) => {
-			const stream = ids(prompt);
-			const policy = parsePolicy(text);
-			const want = await model.negativeLogLikelihoods(stream, { policy });
-			const session = open({ policy, chunk: 7 });
-			const got: number[] = [];
-			for (let from = 0; from < stream.length; from += 10) {
-				got.push(...(await session.score(stream.slice(from, from + 10))));
-				if (from > 0) continue;
-				session.rewind(2);
-				got.splice(-2, 2, ...(await session.score(stream.slice(8, 10))));
-			}
-			expect(got).toHaveLength(stream.length - 1);
-			for (const [i, nll] of got.entries()) expect(nll).toBeCloseTo(want[i] as number, 4);
-		},
-	);
-
-	test("S40: a token that was chosen is not scored, and the next one is", async () => {
-		const session = open();
-		await session.append(prompt);
-		const [chosen] = await next(session, { maxTokens: 1 });
-		const [score] = await session.score([5]);
-		const want = await model.negativeLogLikelihoods([...ids(prompt), chosen as number, 5], { policy });
-		expect(score).toBeCloseTo(want.at(-1) as number, 4);
-		expect(await open().score([])).toHaveLength(0);
-		expect(await open().score([5])).toHaveLength(0);
-	});
-
 	test.each([0, -1, 1.5, Number.NaN])("S4: a chunk of %d is an error", async (chunk) => {
 		expect(() => open({ chunk })).toThrow(/^\[tok\/lm\] chunk: expected an integer ≥ 1/);
 		await expect(model.negativeLogLikelihoods([3, 4], { policy, chunk })).rejects.toThrow(/chunk: expected/);
