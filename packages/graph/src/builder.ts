@@ -262,7 +262,10 @@ export class GraphBuilder {
 			const [value] = this.node({ op, inputs, attributes, outputs: [{ dtype: "int64", shape: [1] }] });
 			return value as Value<"int64">;
 		};
-		for (const input of this.#inputs) {
+		// The WebGPU provider leaves a Shape of integers to the processor, where they would have to be copied.
+		const isFloat = ({ dtype }: Value): boolean => dtype === "float32" || dtype === "float16";
+		const inputs = [...this.#inputs.filter(isFloat), ...this.#inputs.filter((input) => !isFloat(input))];
+		for (const input of inputs) {
 			const axis = input.shape.indexOf(dim);
 			if (axis >= 0) return emit("Shape", [input], { start: axis, end: axis + 1 });
 		}

@@ -10,19 +10,29 @@ import {
 } from "@tok/runtime";
 import type * as ort from "onnxruntime-common";
 import { InputCheck } from "./check-inputs.ts";
-import { fromOrt, type TensorClass, toOrt } from "./host-tensors.ts";
 import type { Cache, KvTensors, RunMemory } from "./kv/memory.ts";
 import type { Resources } from "./resources.ts";
+import type { Transfers } from "./transfers.ts";
 
 /** What the graph sessions of one runtime share. */
 export interface GraphContext {
 	readonly resources: Resources;
 	readonly memory: RunMemory;
-	readonly Tensor: TensorClass;
+	/** For one graph session. */
+	readonly transfers: () => Transfers;
 	/** Runs a task of onnxruntime's. Defaults to at once; a backend that does one thing at a time queues it. */
 	readonly schedule?: <T>(task: () => Promise<T>) => Promise<T>;
 	/** Throws when the backend is of no use any more. Called before a graph is loaded or run. */
 	readonly check?: () => void;
+}
+
+/** A run whose inputs have been checked. */
+interface Step {
+	readonly feeds: Readonly<Record<string, Tensor>>;
+	/** Of the cache, or none. */
+	readonly buffers: KvTensors;
+	readonly cache: Cache | undefined;
+	readonly outputs: readonly string[];
 }
 
 const NO_BUFFERS: KvTensors = Object.freeze(Object.create(null));
@@ -36,11 +46,13 @@ export class OnnxGraphSession implements GraphSession {
 	readonly #running = new Set<Promise<unknown>>();
 	readonly #context: GraphContext;
 	readonly #inputs: InputCheck;
+	readonly #transfers: Transfers;
 
 	private constructor(context: GraphContext, session: ort.InferenceSession) {
 		this.#session = session;
 		this.#context = context;
 		this.#inputs = new InputCheck(context.resources, session.inputMetadata);
+		this.#transfers = context.transfers();
 		this.inputNames = session.inputNames;
 		this.outputNames = session.outputNames;
 		context.resources.sessions.add(this);
@@ -72,13 +84,13 @@ export class OnnxGraphSession implements GraphSession {
 		this.#checkOutputs(outputs);
 		const buffers = cache?.tensors ?? NO_BUFFERS;
 		this.#inputs.check(feeds, buffers);
-		cache?.refresh?.();
-		const results = await this.#execute(this.#session, this.#feedsOf(feeds, buffers), outputs);
-		cache?.keep(results[kvNames.fresh]);
-		const fetched: Record<string, Tensor> = {};
-		for (const [name, tensor] of Object.entries(results))
-			if (cache === undefined || name !== kvNames.fresh) fetched[name] = await fromOrt(tensor);
-		return fetched;
+		const running = this.#step(this.#session, { feeds, buffers, cache, outputs });
+		this.#running.add(running);
+		try {
+			return await running;
+		} finally {
+			this.#running.delete(running);
+		}
 	}
 
 	async dispose(): Promise<void> {
@@ -88,6 +100,7 @@ export class OnnxGraphSession implements GraphSession {
 		this.#context.resources.sessions.delete(this);
 		await Promise.allSettled(this.#running);
 		await schedule(this.#context, () => session.release());
+		this.#transfers.dispose();
 	}
 
 	[Symbol.asyncDispose](): Promise<void> {
@@ -95,30 +108,39 @@ export class OnnxGraphSession implements GraphSession {
 	}
 
 	/** Of what the store holds, the graph may read a part. */
-	#feedsOf(feeds: Readonly<Record<string, Tensor>>, buffers: KvTensors): Record<string, ort.Tensor> {
+	#inputsOf(feeds: Readonly<Record<string, Tensor>>, buffers: KvTensors): Record<string, ort.Tensor> {
 		const tensors: Record<string, ort.Tensor> = {};
 		for (const name of this.inputNames)
-			tensors[name] = buffers[name] ?? toOrt(this.#context.Tensor, feeds[name] as Tensor);
+			tensors[name] = buffers[name] ?? this.#transfers.feed(name, feeds[name] as Tensor);
 		return tensors;
 	}
 
-	async #execute(
+	async #step(
 		session: ort.InferenceSession,
-		tensors: Readonly<Record<string, ort.Tensor>>,
-		outputs: readonly string[],
+		{ feeds, buffers, cache, outputs }: Step,
+	): Promise<Record<string, Tensor>> {
+		const results = await this.#execute(() => {
+			cache?.refresh?.();
+			return session.run(this.#inputsOf(feeds, buffers), outputs);
+		});
+		if (cache === undefined) return this.#transfers.fetch(results);
+		const { [kvNames.fresh]: fresh, ...others } = results;
+		cache.keep(fresh);
+		return this.#transfers.fetch(others);
+	}
+
+	/** Runs when it is its turn. Until then another's feeds may lie where this one's will. */
+	async #execute(
+		run: () => Promise<ort.InferenceSession.ReturnType>,
 	): Promise<ort.InferenceSession.ReturnType> {
-		const running = schedule(this.#context, () => session.run(tensors, outputs), this.#context.check);
-		this.#running.add(running);
 		try {
-			return await running;
+			return await schedule(this.#context, async () => run(), this.#context.check);
 		} catch (cause) {
 			if (TokError.isInstance(cause)) throw cause;
 			throw this.#context.resources.error(
 				`run: expected feeds that the graph can compute with, got onnxruntime's refusal: ${reason(cause)}`,
 				{ cause },
 			);
-		} finally {
-			this.#running.delete(running);
 		}
 	}
 

@@ -4,7 +4,7 @@
  */
 export { type GraphContext, OnnxGraphSession } from "./graph-session.ts";
 export { hostMemory } from "./host/host-segment.ts";
-export type { TensorClass } from "./host-tensors.ts";
 export type { BufferFile, FreshRows, Geometry, SegmentBuffers, SegmentMemory } from "./kv/segment.ts";
 export { checkMemoryLimit } from "./resources.ts";
 export { OnnxRuntime, type OnnxRuntimeOptions } from "./runtime.ts";
+export { hostTransfers, type TensorClass, type Transfers } from "./transfers.ts";

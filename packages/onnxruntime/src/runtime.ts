@@ -11,19 +11,17 @@ import type {
 	Runtime,
 } from "@tok/runtime";
 import type { GraphContext } from "./graph-session.ts";
-import type { TensorClass } from "./host-tensors.ts";
 import { KvMemory } from "./kv/memory.ts";
 import type { FreshRows, SegmentMemory } from "./kv/segment.ts";
 import { Resources } from "./resources.ts";
 
 export interface OnnxRuntimeOptions<Fresh extends FreshRows>
-	extends Pick<GraphContext, "schedule" | "check"> {
+	extends Pick<GraphContext, "transfers" | "schedule" | "check"> {
 	/** "cpu". Errors come from "runtime-cpu". */
 	readonly name: string;
 	readonly memoryLimit: number | undefined;
 	readonly blockProducts: BlockProducts | undefined;
 	readonly memory: SegmentMemory<Fresh>;
-	readonly Tensor: TensorClass;
 	/** Loads a graph; the options have been checked for what is common. */
 	load(context: GraphContext, make: () => GraphFile, options: LoadOptions): Promise<GraphSession>;
 	/** Frees what the runtime has besides sessions and stores. Called once, after both. */
@@ -43,7 +41,7 @@ export class OnnxRuntime<Fresh extends FreshRows> implements Runtime {
 	#disposed = false;
 
 	constructor(options: OnnxRuntimeOptions<Fresh>) {
-		const { name, memoryLimit, blockProducts, memory, Tensor, schedule, check, load, close } = options;
+		const { name, memoryLimit, blockProducts, memory, transfers, schedule, check, load, close } = options;
 		this.name = name;
 		this.memoryLimit = memoryLimit;
 		this.kvFormats = memory.formats;
@@ -55,7 +53,7 @@ export class OnnxRuntime<Fresh extends FreshRows> implements Runtime {
 		this.#context = {
 			resources: this.#resources,
 			memory: this.#memory,
-			Tensor,
+			transfers,
 			...(schedule && { schedule }),
 			...(check && { check }),
 		};

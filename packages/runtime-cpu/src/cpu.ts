@@ -9,6 +9,7 @@ import {
 	checkMemoryLimit,
 	type GraphContext,
 	hostMemory,
+	hostTransfers,
 	OnnxGraphSession,
 	OnnxRuntime,
 } from "@tok/onnxruntime";
@@ -46,7 +47,7 @@ export function cpu({
 		memoryLimit,
 		blockProducts: "int8",
 		memory: hostMemory(ort.Tensor),
-		Tensor: ort.Tensor,
+		transfers: () => hostTransfers(ort.Tensor),
 		async load(context, make, { threads: own = threads, key }) {
 			checkThreads(own);
 			return key === undefined || kept === undefined

@@ -2,7 +2,7 @@
  * The runtime for pages without WebGPU: onnxruntime-web's WebAssembly build, with stores in the page's memory. It
  * computes on the thread that calls it: call it in a worker.
  */
-import { checkMemoryLimit, hostMemory, OnnxGraphSession, OnnxRuntime } from "@tok/onnxruntime";
+import { checkMemoryLimit, hostMemory, hostTransfers, OnnxGraphSession, OnnxRuntime } from "@tok/onnxruntime";
 import { type Runtime, TokError } from "@tok/runtime";
 import * as ort from "onnxruntime-web/wasm";
 import { Queue } from "./queue.ts";
@@ -41,7 +41,7 @@ export async function wasm({ threads, memoryLimit, files }: WasmOptions = {}): P
 		// (README.md has the figures).
 		blockProducts: undefined,
 		memory: hostMemory(ort.Tensor, ["float32"]),
-		Tensor: ort.Tensor,
+		transfers: () => hostTransfers(ort.Tensor),
 		schedule: queue.run,
 		async load(context, make) {
 			const { model, weights = [] } = make();

@@ -3,10 +3,11 @@
  * gets back the outputs that were asked for; keys and values stay.
  */
 import { checkMemoryLimit, type GraphContext, OnnxGraphSession, OnnxRuntime } from "@tok/onnxruntime";
-import { type GraphFile, kvNames, type Runtime, TokError } from "@tok/runtime";
+import { type GraphFile, type Runtime, TokError } from "@tok/runtime";
 import * as ort from "onnxruntime-web/webgpu";
 import { Gpu } from "./gpu/gpu.ts";
 import { gpuMemory } from "./gpu/gpu-segment.ts";
+import { GpuTransfers, isGpuDType } from "./gpu/gpu-transfers.ts";
 import { Queue } from "./queue.ts";
 
 export interface WebGpuOptions {
@@ -61,7 +62,7 @@ export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuRuntime
 		memoryLimit,
 		blockProducts: "float32",
 		memory: gpuMemory(gpu),
-		Tensor: ort.Tensor,
+		transfers: () => new GpuTransfers(gpu),
 		schedule: queue.run,
 		check: () => gpu.check(),
 		load: async (context, make) => load(context, { device, verbose }, make()),
@@ -85,16 +86,28 @@ function load(
 	{ device, verbose }: { readonly device: GPUDevice; readonly verbose: boolean },
 	{ model, weights = [] }: GraphFile,
 ): Promise<OnnxGraphSession> {
-	return OnnxGraphSession.load(context, () =>
+	const create = (
+		preferredOutputLocation: ort.InferenceSession.SessionOptions["preferredOutputLocation"] & {},
+	): Promise<ort.InferenceSession> =>
 		ort.InferenceSession.create(model, {
 			// The type is of onnxruntime-web's own making; it takes any device.
 			executionProviders: [{ name: "webgpu", device } as ort.InferenceSession.WebGpuExecutionProviderOption],
 			graphOptimizationLevel: "all",
 			logSeverityLevel: verbose ? 0 : 3,
-			preferredOutputLocation: { [kvNames.fresh]: "gpu-buffer" },
+			preferredOutputLocation,
 			externalData: [...weights],
-		}),
-	);
+		});
+	return OnnxGraphSession.load(context, async () => {
+		const session = await create("gpu-buffer");
+		const onHost = session.outputMetadata.filter((output) => !(output.isTensor && isGpuDType(output.type)));
+		if (onHost.length === 0) return session;
+		// Which outputs cannot lie there, only a session tells.
+		await session.release();
+		const locations = session.outputNames.map(
+			(name) => [name, onHost.some((output) => output.name === name) ? "cpu" : "gpu-buffer"] as const,
+		);
+		return create(Object.fromEntries(locations));
+	});
 }
 
 async function requestAdapter(powerPreference: WebGpuOptions["powerPreference"]): Promise<GPUAdapter> {

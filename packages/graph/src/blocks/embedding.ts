@@ -7,11 +7,16 @@ import type { LinearWeight } from "./linear.ts";
 
 /** Rows of the table for ids [batch, tokens] → [batch · tokens, hidden]. Its bias, if any, is not used. */
 export function embedding(ids: Value<"int64">, table: LinearWeight): Value<"float32"> {
-	const flat = reshape(ids, [-1]);
-	if (table.kind === "dense") return gather(table.weight, flat, 0);
+	const rows = rowsOf(table, ids); // [batch, tokens, hidden]
+	// Not the ids: the WebGPU provider leaves a Reshape of integers to the processor, where they would have to be copied.
+	return reshape(rows, [-1, rows.shape[2] as number]);
+}
+
+function rowsOf(table: LinearWeight, ids: Value<"int64">): Value<"float32"> {
+	if (table.kind === "dense") return gather(table.weight, ids, 0);
 	const { codes, scales, bits, blockSize } = table;
 	const [rows, blocks, bytes] = codes.shape as [number, number, number];
 	const shape = [rows, blocks * bytes];
 	const matrix = codes.graph.reshapedConstant(codes, shape) ?? reshape(codes, shape);
-	return gatherBlockQuantized(matrix, flat, scales, { bits, blockSize });
+	return gatherBlockQuantized(matrix, ids, scales, { bits, blockSize });
 }

@@ -4,8 +4,8 @@
  */
 import { headCount, type KvFormat, type KvPart, type KvWrite, kvNames, kvParts } from "@tok/runtime";
 import type { Tensor } from "onnxruntime-common";
-import type { TensorClass } from "../host-tensors.ts";
 import type { BufferFile, FreshRows, Geometry, SegmentBuffers, SegmentMemory } from "../kv/segment.ts";
+import type { TensorClass } from "../transfers.ts";
 import { Entries } from "./entries.ts";
 
 /** The buffers of one layer. */

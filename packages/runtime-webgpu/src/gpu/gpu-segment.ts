@@ -5,7 +5,7 @@
 import type { BufferFile, FreshRows, Geometry, SegmentBuffers, SegmentMemory } from "@tok/onnxruntime";
 import { headCount, type KvPart, type KvWrite, kvNames, kvParts, kvSlotBytes } from "@tok/runtime";
 import * as ort from "onnxruntime-web/webgpu";
-import type { Gpu } from "./gpu.ts";
+import { type Gpu, LEAST_BYTES } from "./gpu.ts";
 import type { LayerBuffers } from "./slot-mover.ts";
 
 export interface GpuRows extends FreshRows {
@@ -29,9 +29,6 @@ interface Copies {
 	readonly size: number;
 }
 
-/** Empty buffers cannot be bound. */
-const LEAST_BYTES = 16;
-
 /** The memory of a device. */
 export function gpuMemory(gpu: Gpu): SegmentMemory<GpuRows> {
 	return {
@@ -41,7 +38,7 @@ export function gpuMemory(gpu: Gpu): SegmentMemory<GpuRows> {
 			const { dims } = fresh;
 			const size = dims.reduce((product, dim) => product * dim, 1);
 			// Without tokens there is no buffer, and nothing that a write could take.
-			const rows = size === 0 ? undefined : gpu.rows.copyOf(fresh.gpuBuffer as GPUBuffer, 4 * size);
+			const rows = size === 0 ? undefined : gpu.copyRows(fresh.gpuBuffer as GPUBuffer, 4 * size);
 			// A session that is released takes its outputs with it.
 			fresh.dispose();
 			let users = batch;
@@ -173,7 +170,8 @@ class GpuSegment implements SegmentBuffers<GpuRows> {
 		const rows = gpu.storage(bytes);
 		try {
 			this.#gather(rows, slot, length);
-			return new Float32Array(await gpu.download(rows, 0, bytes));
+			const [content] = await gpu.download([{ buffer: rows, offset: 0, size: bytes }]);
+			return new Float32Array(content as ArrayBuffer);
 		} finally {
 			rows.destroy();
 		}
@@ -222,7 +220,10 @@ class GpuSegment implements SegmentBuffers<GpuRows> {
 		const { offset, size } = this.#range(part.heads.length);
 		return [part.key, part.value].map((buffer) => ({
 			byteLength: size,
-			read: async () => new Uint8Array(await gpu.download(buffer, offset, size)),
+			read: async () => {
+				const [content] = await gpu.download([{ buffer, offset, size }]);
+				return new Uint8Array(content as ArrayBuffer);
+			},
 			target: () => new Uint8Array(size),
 			replace: (target) => gpu.device.queue.writeBuffer(buffer, offset, target as Uint8Array<ArrayBuffer>),
 		}));
