@@ -9,6 +9,7 @@ test("the exported names", () => {
 		  "cacheFolder",
 		  "inspectArchive",
 		  "inspectModel",
+		  "inspectSession",
 		  "knownModels",
 		  "loadModel",
 		  "loadTokenizer",

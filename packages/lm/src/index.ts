@@ -22,7 +22,9 @@ export type {
 	Progress,
 	RecalledPassage,
 	RestoreOptions,
+	SaveOptions,
 	Session,
+	SessionInfo,
 	SessionOptions,
 	SessionStats,
 	SpeculationCounts,
@@ -43,6 +45,7 @@ export { type ResolvedModel, type ResolveOptions, resolveModel } from "./resolve
 export { removeStoredModel, type StoredModel, storedModels } from "./resolve/stored-models.ts";
 export type { Sampling } from "./sampling/sampling.ts";
 export { inspectArchive } from "./session/archive-file.ts";
+export { inspectSession } from "./session/session-file.ts";
 export type { ChatMessage, ChatTemplate, NextTurns, RenderOptions } from "./text/chat-template.ts";
 export type { Detokenizer, DetokenizerOptions } from "./text/detokenizer.ts";
 export type { DecodeOptions, EncodeOptions, Tokenizer } from "./text/tokenizer.ts";

@@ -128,6 +128,29 @@ export interface ArchiveFileOptions {
 	readonly onProgress?: (tokens: number, total: number) => void;
 }
 
+export interface SaveOptions {
+	/**
+	 * What an app wants to find with the session again, such as a transcript: anything that JSON has, which
+	 * `inspectSession` reads back. Sessions know nothing of it. Defaults to nothing.
+	 */
+	readonly data?: unknown;
+}
+
+/** What a session file says of itself. */
+export interface SessionInfo {
+	/** Of a `File` its name. */
+	readonly path: string;
+	/** Tells models apart, not for people. */
+	readonly model: string;
+	readonly precision: Precision;
+	/** As `formatPolicy` writes it. */
+	readonly policy: string;
+	/** Of the file. */
+	readonly bytes: number;
+	/** What it was saved with; undefined when that was nothing. The app's to check: anyone can make a file. */
+	readonly data: unknown;
+}
+
 /** What an archive file says of itself. */
 export interface ArchiveInfo {
 	/** Of a `File` its name. */
@@ -310,7 +333,7 @@ export interface Session {
 	rewind(count: number): void;
 	fork(): Session;
 	/** Writes the session: to a file aside first, then renamed; to a stream, which is closed, or aborted on failure. */
-	save(target: WriteTarget): Promise<void>;
+	save(target: WriteTarget, options?: SaveOptions): Promise<void>;
 	/**
 	 * Writes the archive alone, for sessions that begin with it (`Model.createSessionWithArchive`), and with it the
 	 * window's whole blocks. A file is written aside first, then renamed. Rejects under a policy without a `memory` that

@@ -13,7 +13,7 @@ import { collect } from "../testing/collect.ts";
 import { collector } from "../testing/collector.ts";
 import { resealed, sealedHeader } from "../testing/resealed.ts";
 import { removeFolder, type TinyModelOptions, tinyModelFolder } from "../testing/tiny-model.ts";
-import type { SessionHeader } from "./session-file.ts";
+import { inspectSession, type SessionHeader } from "./session-file.ts";
 
 const runtime = cpu({ threads: 1 });
 const prompt = "The harbour was quiet when the clockmaker came home, and so it stayed.";
@@ -296,5 +296,30 @@ describe("S25: saving", () => {
 		await expect(session.save(join(own, "missing", "s"))).rejects.toThrow(TokError);
 		expect(readdirSync(own)).toEqual(["taken"]);
 		expect((await collect(session.generate(greedy))).ids).toHaveLength(40);
+	});
+});
+
+describe("S41: what an app keeps with a session", () => {
+	const data = { turns: [{ who: "you", text: "Où est la gare ?" }], more: [1, null, true] };
+
+	test("comes back by inspectSession, with what the file says of itself, and changes nothing", async () => {
+		const session = await begun();
+		await session.save(path, { data });
+		const { bytes, ...info } = await inspectSession(path);
+		const { model: fingerprint } = sealedHeader<SessionHeader>(readFileSync(path));
+		expect(info).toEqual({ path, model: fingerprint, precision: "exact", policy: "sink:4,rolling:28", data });
+		expect(bytes).toBe(readFileSync(path).length);
+		const restored = await model.restoreSession(path);
+		expect(await collect(restored.generate(greedy))).toEqual(await collect(session.generate(greedy)));
+		await restored.save(path);
+		expect(await inspectSession(new Blob([readFileSync(path)]))).toMatchObject({ data: undefined });
+	});
+
+	test("is under the checksum, and of what is no session there is none", async () => {
+		await (await begun()).save(path, { data });
+		const bytes = readFileSync(path);
+		bytes[bytes.indexOf("gare")] = 0x47;
+		expect(await rejection(model.restoreSession(new Blob([bytes])))).toMatch(/its checksum does not match/);
+		await expect(inspectSession(join(folder, "model.safetensors"))).rejects.toThrow(/does not begin as one/);
 	});
 });

@@ -6,7 +6,7 @@ import type { CacheSnapshot } from "@tok/kv-cache";
 import type { KvShape } from "@tok/runtime";
 import { openBytes, writeBytes } from "../formats/open-bytes.ts";
 import { bodyOf, checkSeal, openSealed, type Seal, type SealedFile, seal } from "../formats/sealed-file.ts";
-import type { Precision, WriteTarget } from "../model.ts";
+import type { Precision, SessionInfo, WriteTarget } from "../model.ts";
 import { isRandomState, type RandomState } from "../sampling/random.ts";
 
 const SESSION: Seal = { magic: "TOKSESS1", what: "session file", remedy: "Save the session again." };
@@ -29,6 +29,8 @@ export interface SessionHeader {
 	/** Length of the logits: the vocabulary's, or 0 when there are none. */
 	readonly logits: number;
 	readonly cacheBytes: number;
+	/** What the app has given to be kept with it; absent when it gave nothing. */
+	readonly data?: unknown;
 }
 
 export interface SavedSession {
@@ -78,12 +80,27 @@ export async function openSession(from: string | Blob): Promise<SavedSession> {
 	}
 }
 
+/**
+ * What a session file says of itself, and what an app has kept in it, read from its header alone: damage further on is
+ * found when the session is restored. Rejects with a TokError for what is no session.
+ */
+export async function inspectSession(source: string | Blob): Promise<SessionInfo> {
+	const file = openSealed(await openBytes(source), SESSION);
+	try {
+		const { model, precision, policy, data } = checkedHeader(file);
+		return { path: file.source.path, model, precision, policy, bytes: file.source.size, data };
+	} finally {
+		file.source.close();
+	}
+}
+
 /** Checks the fields whose values are used here; the others are compared with what the model expects. */
 function checkedHeader(file: SealedFile): SessionHeader {
 	const header = file.header() as Partial<SessionHeader> | null;
-	const { policy, shape, tail, attached, pending, random, logits, cacheBytes } = header ?? {};
+	const { model, precision, policy, shape, tail, attached, pending, random, logits, cacheBytes } =
+		header ?? {};
 	const valid =
-		typeof policy === "string" &&
+		[model, precision, policy].every((text) => typeof text === "string") &&
 		(random === null || isRandomState(random)) &&
 		[tail, attached, pending].every((ids) => Array.isArray(ids)) &&
 		[logits, cacheBytes].every((count) => Number.isSafeInteger(count) && (count as number) >= 0);

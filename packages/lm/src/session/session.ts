@@ -16,6 +16,7 @@ import type {
 	GenerateOptions,
 	GenerationResult,
 	RecalledPassage,
+	SaveOptions,
 	Session,
 	SessionStats,
 	WriteTarget,
@@ -203,7 +204,7 @@ export class DecoderSession implements Session {
 		}
 	}
 
-	async save(target: WriteTarget): Promise<void> {
+	async save(target: WriteTarget, { data }: SaveOptions = {}): Promise<void> {
 		await this.#exclusively("save", async () => {
 			const { cache, store, tail, attached } = this.#state;
 			const model = this.#model;
@@ -219,6 +220,7 @@ export class DecoderSession implements Session {
 				random: this.#random ?? null,
 				logits: this.#logits?.length ?? 0,
 				cacheBytes: store.bytes,
+				data,
 			};
 			await writeSession(target, header, this.#logits, store.read());
 		});
