@@ -16,12 +16,17 @@ export interface Call<Params, Result, Event = never> {
 export interface Calls {
 	readonly backends: Call<null, readonly BackendOffer[]>;
 	readonly load: Call<LoadRequest, LoadedModel, Progress>;
+	/** Tells of the device until it is cancelled. */
+	readonly watch: Call<null, null, DeviceEvent>;
 	readonly costs: Call<readonly string[], readonly PolicyCost[]>;
 	readonly stored: Call<null, readonly StoredInfo[]>;
 	readonly forget: Call<string, null>;
 	readonly stream: Call<StreamRequest, null, LaneEvent>;
 	readonly remember: Call<RememberRequest, null, RememberEvent>;
+	/** The chat that is open, if one is: it outlives the view. */
+	readonly chat: Call<null, ChatState | null>;
 	readonly openChat: Call<ChatRequest, ChatState>;
+	readonly closeChat: Call<null, null>;
 	readonly say: Call<SayRequest, ChatState, ChatEvent>;
 	readonly saveChat: Call<null, Blob>;
 	readonly restoreChat: Call<Blob, ChatState>;
@@ -49,6 +54,15 @@ export interface LoadedModel {
 	/** Heads that archive, of all. */
 	readonly memoryHeads: readonly [number, number];
 }
+
+/** What becomes of the device that the model computes on. */
+export type DeviceEvent =
+	| { readonly kind: "lost"; readonly reason: string }
+	| { readonly kind: "reopened"; readonly model: LoadedModel }
+	/** A session is read again on the new device: so many of its tokens. */
+	| { readonly kind: "reread"; readonly read: number; readonly total: number }
+	/** The model could not be opened again. */
+	| { readonly kind: "failed"; readonly message: string };
 
 export type PolicyCost =
 	/** Infinity for `dense`. */
@@ -152,8 +166,19 @@ export interface SayRequest {
 	readonly maxTokens: number;
 }
 
+export interface ChatTurn {
+	readonly who: "you" | "model";
+	readonly text: string;
+	/** Tokens of the stream after it. */
+	readonly end: number;
+	/** What became of it, when it is not whole. */
+	readonly note?: string;
+}
+
 /** A chat as the cache sees it, in tokens of the stream. */
 export interface ChatState {
+	/** Empty where nobody knows: of a session that another program has saved. */
+	readonly system: string;
 	readonly policy: string;
 	readonly length: number;
 	/** Tokens at the beginning that never leave. */
@@ -161,6 +186,8 @@ export interface ChatState {
 	/** First token that the window holds. */
 	readonly window: number;
 	readonly bytes: number;
+	/** The latest. */
+	readonly turns: readonly ChatTurn[];
 	/** What the last answer went back to. */
 	readonly recalled: readonly { readonly text: string; readonly mass: number }[];
 }

@@ -15,15 +15,18 @@ export interface BackendOffer {
 	readonly slow: boolean;
 }
 
+/** One whose device a browser may take away: `lost` resolves with its reason then. */
+export type LosableRuntime = Runtime & { readonly lost?: Promise<string> };
+
 export interface Backend {
 	readonly name: BackendName;
 	/** Asks the browser without taking anything. */
 	offer(): Promise<BackendOffer>;
-	open(): Promise<Runtime>;
+	open(): Promise<LosableRuntime>;
 }
 
 export interface PickedRuntime {
-	readonly runtime: Runtime;
+	readonly runtime: LosableRuntime;
 	readonly name: BackendName;
 	/** Of the backends that came before it. */
 	readonly refusals: readonly string[];

@@ -3,9 +3,10 @@
  * Every load begins in a new worker: memory that WebAssembly has taken is given back with its worker alone.
  */
 import type { Precision, Progress } from "@tok/lm";
+import { formatCount } from "../lib/format.ts";
 import type { BackendName, BackendOffer } from "../lib/pick-runtime.ts";
 import { type Client, connect } from "../lib/rpc.ts";
-import type { Calls, LoadedModel, LoadRequest, StoredInfo } from "../protocol.ts";
+import type { Calls, DeviceEvent, LoadedModel, LoadRequest, StoredInfo } from "../protocol.ts";
 
 export interface Choice {
 	readonly source: LoadRequest["source"];
@@ -20,6 +21,8 @@ class EngineState {
 	progress: Progress | undefined = $state.raw();
 	loading = $state(false);
 	problem: string | undefined = $state();
+	/** What became of the device, when the browser has taken it away. */
+	notice: string | undefined = $state();
 	offers: readonly BackendOffer[] = $state.raw([]);
 	stored: readonly StoredInfo[] = $state.raw([]);
 	/** Rises with every model: what belongs to the one before is over. */
@@ -27,6 +30,8 @@ class EngineState {
 	#worker: Worker | undefined;
 	#client: Client<Calls> | undefined;
 	#loading: AbortController | undefined;
+	/** Why the last device is gone. */
+	#gone = "";
 
 	get call(): Client<Calls> {
 		if (this.#client === undefined) this.#spawn();
@@ -44,6 +49,7 @@ class EngineState {
 		this.#loading = controller;
 		this.loading = true;
 		this.problem = undefined;
+		this.notice = undefined;
 		this.progress = undefined;
 		this.model = undefined;
 		this.generation++;
@@ -54,6 +60,7 @@ class EngineState {
 			};
 			this.model = await this.call("load", choice, { signal: controller.signal, onEvent });
 			this.choice = choice;
+			void this.call("watch", null, { onEvent: (event) => this.#take(event) });
 		} catch (error) {
 			if (this.#loading !== controller) return false;
 			this.problem = controller.signal.aborted
@@ -76,6 +83,23 @@ class EngineState {
 	async forget(name: string): Promise<void> {
 		await this.call("forget", name);
 		await this.refresh();
+	}
+
+	#take(event: DeviceEvent): void {
+		if (event.kind === "lost") {
+			this.#gone = `The browser has taken the GPU away (${event.reason.replace(/\.$/, "") || "it gave no reason"}).`;
+			this.notice = `${this.#gone} The model is opened again …`;
+		} else if (event.kind === "reopened") {
+			this.model = event.model;
+			this.notice = `${this.#gone} The model is on ${event.model.backend} again, and what was under way goes on.`;
+		} else if (event.kind === "reread") {
+			const read = `${formatCount(event.read)} of ${formatCount(event.total)} tokens`;
+			this.notice = `${this.#gone} The model is on ${this.model?.backend} again; ${read} of the stream were read again.`;
+		} else {
+			this.model = undefined;
+			this.notice = undefined;
+			this.problem = `${this.#gone} The model could not be opened again: ${event.message} Load it again.`;
+		}
 	}
 
 	#spawn(): void {

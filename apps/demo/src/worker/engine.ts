@@ -1,65 +1,58 @@
-/** The one model that is loaded, on the runtime that was picked for it. */
+/**
+ * The one model that is loaded. When the browser takes its device away, it is opened on another one, from what is kept
+ * of its file; sessions follow by themselves (`lasting-session.ts`).
+ */
 import { formatPolicy, parsePolicy } from "@tok/kv-cache";
-import { loadModel, type Model, type Progress, removeStoredModel, storedModels } from "@tok/lm";
-import type { Runtime } from "@tok/runtime";
-import { memoryHeadsOf } from "../lib/memory-heads.ts";
-import { type BackendOffer, pickRuntime } from "../lib/pick-runtime.ts";
-import { growthOf, roomProblem } from "../lib/room.ts";
+import { type Model, type Progress, removeStoredModel, storedModels } from "@tok/lm";
+import type { BackendOffer } from "../lib/pick-runtime.ts";
 import type { Context } from "../lib/rpc.ts";
-import type { LoadedModel, LoadRequest, PolicyCost, StoredInfo } from "../protocol.ts";
+import type { DeviceEvent, LoadedModel, LoadRequest, PolicyCost, StoredInfo } from "../protocol.ts";
 import { backends } from "./backends.ts";
-import { breathing } from "./breathing-runtime.ts";
+import type { Host } from "./lasting-session.ts";
+import { type OpenModel, openModel } from "./open-model.ts";
 
-export class Engine {
-	#model: Model | undefined;
-	#runtime: Runtime | undefined;
+/** A GPU that is lost so often in one load is left for the processor. */
+const MOST_LOSSES = 3;
+
+export class Engine implements Host {
+	/** Settled once a model is there; anew with every one. */
+	#open: Promise<OpenModel> | undefined;
+	#opened: OpenModel | undefined;
+	#losses = 0;
+	#tell: (event: DeviceEvent) => void = () => {};
 
 	get model(): Model {
-		if (this.#model === undefined) throw new Error("No model is loaded yet. Load one first.");
-		return this.#model;
+		if (this.#opened === undefined) throw new Error("No model is loaded yet. Load one first.");
+		return this.#opened.model;
+	}
+
+	/** The model on a device that is there; waits while it is opened on another one. */
+	async current(): Promise<OpenModel> {
+		if (this.#open === undefined) throw new Error("No model is loaded yet. Load one first.");
+		return this.#open;
 	}
 
 	backends(): Promise<readonly BackendOffer[]> {
 		return Promise.all(backends.map((backend) => backend.offer()));
 	}
 
-	async load(
-		{ source, prefer, precision }: LoadRequest,
-		{ signal, emit }: Context<Progress>,
-	): Promise<LoadedModel> {
-		await this.#unload();
-		const { quota, usage } = await estimate();
-		const refused = new AbortController();
-		let asked = false;
-		const onProgress = (progress: Progress): void => {
-			emit(progress);
-			if (asked || progress.stage !== "download" || progress.total === undefined) return;
-			asked = true;
-			const { total: bytes, loaded } = progress;
-			const problem = roomProblem({ bytes, missing: bytes - loaded, growth, quota, usage });
-			if (problem !== undefined) refused.abort(new Error(problem));
-		};
-		const { runtime, name: backend, refusals } = await pickRuntime(backends, { prefer });
-		const growth = growthOf(
-			typeof source === "string" ? source : "",
-			runtime.blockProducts !== undefined && precision !== "exact",
-		);
-		try {
-			const memoryHeads = memoryHeadsOf(source);
-			const model = await loadModel(source as string, {
-				runtime: breathing(runtime),
-				...(precision !== undefined && { precision }),
-				...(memoryHeads !== undefined && { memoryHeads }),
-				signal: AbortSignal.any([signal, refused.signal]),
-				onProgress,
-			});
-			this.#model = model;
-			this.#runtime = runtime;
-			return { ...describe(model), backend, refusals };
-		} catch (error) {
-			await runtime.dispose();
-			throw error;
-		}
+	async load(request: LoadRequest, context: Context<Progress>): Promise<LoadedModel> {
+		const before = this.#opened;
+		this.#opened = undefined;
+		await before?.close();
+		this.#losses = 0;
+		return (await this.#start(request, context)).info;
+	}
+
+	/** Tells of lost devices, for as long as the page listens. */
+	watch({ signal, emit }: Context<DeviceEvent>): Promise<null> {
+		this.#tell = emit;
+		return new Promise((resolve) => signal.addEventListener("abort", () => resolve(null)));
+	}
+
+	/** Of a session that is read again. */
+	reread(read: number, total: number): void {
+		this.#tell({ kind: "reread", read, total });
 	}
 
 	costs(policies: readonly string[]): readonly PolicyCost[] {
@@ -82,34 +75,31 @@ export class Engine {
 		return null;
 	}
 
-	async #unload(): Promise<void> {
-		await this.#model?.dispose();
-		await this.#runtime?.dispose();
-		this.#model = undefined;
-		this.#runtime = undefined;
+	#start(request: LoadRequest, context: Context<Progress>): Promise<OpenModel> {
+		this.#opened = undefined;
+		this.#open = openModel(request, context).then((opened) => {
+			this.#opened = opened;
+			// Its end by `close` is no loss.
+			void opened.lost?.then((reason) => {
+				if (this.#opened === opened) return this.#reopen(request, opened, reason);
+			});
+			return opened;
+		});
+		return this.#open;
 	}
-}
 
-function describe({ info, chatTemplate }: Model): Omit<LoadedModel, "backend" | "refusals"> {
-	const { name, architecture, layers, kvHeads, contextLength, precision, memoryHeads } = info;
-	const heads = memoryHeads.reduce((sum, { heads }) => sum + heads.length, 0);
-	return {
-		name,
-		architecture,
-		layers,
-		contextLength,
-		precision,
-		canChat: chatTemplate !== undefined,
-		canRemember: heads > 0,
-		memoryHeads: [heads, layers * kvHeads],
-	};
-}
-
-/** Private windows and old browsers say nothing. */
-async function estimate(): Promise<StorageEstimate> {
-	try {
-		return await navigator.storage.estimate();
-	} catch {
-		return {};
+	async #reopen(request: LoadRequest, { info, close }: OpenModel, reason: string): Promise<void> {
+		this.#tell({ kind: "lost", reason });
+		const prefer = ++this.#losses < MOST_LOSSES ? info.backend : "wasm";
+		const nobody = new AbortController().signal;
+		const closed = close();
+		this.#opened = undefined;
+		this.#open = closed.then(() => this.#start({ ...request, prefer }, { signal: nobody, emit: () => {} }));
+		try {
+			const { info } = await this.#open;
+			this.#tell({ kind: "reopened", model: info });
+		} catch (error) {
+			this.#tell({ kind: "failed", message: (error as Error).message });
+		}
 	}
 }

@@ -1,8 +1,9 @@
 /** One stream under one policy: a session that reads a text or writes on, and a cache of integers beside it. */
 import { createCache, type KvCache, parsePolicy } from "@tok/kv-cache";
-import type { Detokenizer, GeneratedToken, GenerationResult, Model, Session } from "@tok/lm";
+import type { Detokenizer, GeneratedToken, Tokenizer } from "@tok/lm";
 import { advance, slotMap } from "../lib/slot-map.ts";
 import type { LaneEvent, StreamRequest } from "../protocol.ts";
+import { type Host, LastingSession } from "./lasting-session.ts";
 
 type Step = Extract<LaneEvent, { kind: "step" }>;
 
@@ -15,20 +16,20 @@ export class Lane {
 	readonly index: number;
 	/** Milliseconds that its steps took. */
 	spent = 0;
-	readonly #session: Session;
+	readonly #session: LastingSession;
 	readonly #cache: KvCache;
 	readonly #request: StreamRequest;
 	readonly #ids: readonly number[];
 	readonly #detokenizer: Detokenizer;
 	#place = 0;
-	#generation: AsyncGenerator<GeneratedToken, GenerationResult> | undefined;
+	#generation: AsyncGenerator<GeneratedToken, void> | undefined;
 	/** Aborted with the lane, so that a generation never outlives it. */
 	readonly #closed = new AbortController();
 
 	private constructor(
-		model: Model,
+		tokenizer: Tokenizer,
 		index: number,
-		session: Session,
+		session: LastingSession,
 		request: StreamRequest,
 		ids: readonly number[],
 	) {
@@ -37,21 +38,21 @@ export class Lane {
 		this.#cache = createCache(session.policy, { positions: session.positions });
 		this.#request = request;
 		this.#ids = ids;
-		this.#detokenizer = model.tokenizer.createDetokenizer({ skipSpecialTokens: true });
+		this.#detokenizer = tokenizer.createDetokenizer({ skipSpecialTokens: true });
 	}
 
 	/** Builds the graph of the policy, which takes a while the first time. */
 	static async open(
-		model: Model,
+		host: Host,
 		index: number,
 		policyText: string,
 		request: StreamRequest,
 		ids: readonly number[],
 	): Promise<Lane> {
 		const policy = parsePolicy(policyText);
-		await model.prepare(policy);
-		const session = model.createSession({ policy, positions: request.positions });
-		return new Lane(model, index, session, request, ids);
+		const session = await LastingSession.open(host, { policy, positions: request.positions });
+		const { tokenizer } = (await host.current()).model;
+		return new Lane(tokenizer, index, session, request, ids);
 	}
 
 	get length(): number {
@@ -86,7 +87,7 @@ export class Lane {
 
 	async close(): Promise<void> {
 		this.#closed.abort();
-		await this.#generation?.return({ finishReason: "abort", tokens: 0 });
+		await this.#generation?.return();
 		this.#session.dispose();
 	}
 
@@ -103,15 +104,11 @@ export class Lane {
 	}
 
 	async #write(): Promise<Pick<Step, "texts" | "nats">> {
+		const { signal } = this.#closed;
 		if (this.#generation === undefined) {
+			await this.#session.append(this.#ids, { signal });
 			const { sampling } = this.#request;
-			this.#generation = this.#session.generate({
-				...sampling,
-				prompt: this.#ids,
-				ignoreEndOfText: true,
-				logprobs: 0,
-				signal: this.#closed.signal,
-			});
+			this.#generation = this.#session.generate({ ...sampling, ignoreEndOfText: true, logprobs: 0, signal });
 		}
 		const { value, done } = await this.#generation.next();
 		if (done) return { texts: [], nats: [] };
@@ -119,6 +116,6 @@ export class Lane {
 	}
 }
 
-function pendingOf({ stats }: Session): number {
+function pendingOf({ stats }: LastingSession): number {
 	return stats.length - stats.retained - stats.evicted;
 }

@@ -3,10 +3,11 @@
  * `tok eval needle`: plain continuation, which small models answer as long as they see the sentence.
  */
 import { parsePolicy } from "@tok/kv-cache";
-import type { Model, Session } from "@tok/lm";
+import type { Tokenizer } from "@tok/lm";
 import type { Context } from "../lib/rpc.ts";
 import { pinnedTokens, windowStart } from "../lib/window-start.ts";
 import type { RememberEvent, RememberRequest, Span } from "../protocol.ts";
+import { type Host, LastingSession } from "./lasting-session.ts";
 
 /** Tokens before the fact, so that sinks do not pass for a memory. */
 const LEAD = 64;
@@ -17,18 +18,18 @@ const PIECE = 64;
 
 /** Lanes one after the other: what they share is the text, not the time. */
 export async function remember(
-	model: Model,
+	host: Host,
 	request: RememberRequest,
 	{ signal, emit }: Context<RememberEvent>,
 ): Promise<void> {
+	const { tokenizer } = (await host.current()).model;
 	for (const [lane, policy] of request.policies.entries()) {
-		let session: Session | undefined;
+		let session: LastingSession | undefined;
 		try {
 			emit({ kind: "preparing", lane });
-			await model.prepare(parsePolicy(policy));
+			session = await LastingSession.open(host, { policy: parsePolicy(policy), chunk: PIECE });
 			signal.throwIfAborted();
-			session = model.createSession({ policy: parsePolicy(policy), chunk: PIECE });
-			await new Asking(model, session, lane, emit).run(request, signal);
+			await new Asking(tokenizer, session, lane, emit).run(request, signal);
 		} catch (error) {
 			signal.throwIfAborted();
 			emit({ kind: "failed", lane, message: (error as Error).message });
@@ -39,8 +40,8 @@ export async function remember(
 }
 
 class Asking {
-	readonly #model: Model;
-	readonly #session: Session;
+	readonly #tokenizer: Tokenizer;
+	readonly #session: LastingSession;
 	readonly #lane: number;
 	readonly #emit: (event: RememberEvent) => void;
 	/** Where each token begins in the transcript, and where the last one ends. */
@@ -49,16 +50,20 @@ class Asking {
 	#read = 0;
 	#total = 0;
 
-	constructor(model: Model, session: Session, lane: number, emit: (event: RememberEvent) => void) {
-		this.#model = model;
+	constructor(
+		tokenizer: Tokenizer,
+		session: LastingSession,
+		lane: number,
+		emit: (event: RememberEvent) => void,
+	) {
+		this.#tokenizer = tokenizer;
 		this.#session = session;
 		this.#lane = lane;
 		this.#emit = emit;
 	}
 
 	async run({ text, fact, question, gap }: RememberRequest, signal: AbortSignal): Promise<void> {
-		const { tokenizer } = this.#model;
-		const encode = (part: string): number[] => tokenizer.encode(part, { addSpecialTokens: false });
+		const encode = (part: string): number[] => this.#tokenizer.encode(part, { addSpecialTokens: false });
 		// Of a long book only its beginning is read.
 		const filler = encode(text.slice(0, (LEAD + gap) * 12));
 		const planted = encode(`\n\n${fact.trim()}\n\n`);
@@ -76,8 +81,7 @@ class Asking {
 	}
 
 	async #append(ids: readonly number[], signal: AbortSignal, done?: (end: number) => void): Promise<void> {
-		const { tokenizer } = this.#model;
-		const detokenizer = tokenizer.createDetokenizer({ continued: this.#session.stats.length > 0 });
+		const detokenizer = this.#tokenizer.createDetokenizer({ continued: this.#session.stats.length > 0 });
 		for (let from = 0; from < ids.length; from += PIECE) {
 			const piece = ids.slice(from, from + PIECE);
 			await this.#session.append(piece, { signal });

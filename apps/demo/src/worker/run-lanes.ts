@@ -2,18 +2,18 @@
  * Lanes that run the same stream under different policies, on one runtime. Whoever has had the least time goes next, so
  * equally fast lanes keep step, and a slow one falls behind by as much as it is slower.
  */
-import type { Model } from "@tok/lm";
 import type { Context } from "../lib/rpc.ts";
 import type { LaneEvent, StreamRequest } from "../protocol.ts";
 import { Lane } from "./lane.ts";
+import type { Host } from "./lasting-session.ts";
 
 /** Runs until the signal; rejects with its reason. A lane that fails ends alone. */
 export async function runLanes(
-	model: Model,
+	host: Host,
 	request: StreamRequest,
 	{ signal, emit }: Context<LaneEvent>,
 ): Promise<void> {
-	const ids = model.tokenizer.encode(request.text);
+	const ids = (await host.current()).model.tokenizer.encode(request.text);
 	const lanes: Lane[] = [];
 	const attempt = async (lane: number, action: () => Promise<void>): Promise<boolean> => {
 		try {
@@ -29,7 +29,7 @@ export async function runLanes(
 		for (const [lane, policy] of request.policies.entries()) {
 			emit({ kind: "preparing", lane });
 			await attempt(lane, async () => {
-				lanes.push(await Lane.open(model, lane, policy, request, ids));
+				lanes.push(await Lane.open(host, lane, policy, request, ids));
 			});
 			signal.throwIfAborted();
 		}

@@ -8,41 +8,57 @@ import { runLanes } from "./run-lanes.ts";
 
 const engine = new Engine();
 let chat: Conversation | undefined;
+let chatting: Promise<unknown> = Promise.resolve();
+
+/** One after the other: an answer that was stopped still ends when the next call comes. */
+function inTurn<T>(action: () => Promise<T> | T): Promise<T> {
+	const result = chatting.then(action);
+	chatting = result.catch(() => {});
+	return result;
+}
 
 function openChat(): Conversation {
 	if (chat === undefined) throw new Error("The chat is not open. Start a new one.");
 	return chat;
 }
 
+async function replaceChat(opening: Promise<Conversation> | undefined): Promise<void> {
+	const next = await opening;
+	chat?.dispose();
+	chat = next;
+}
+
 serve<Calls>(self as never, {
 	backends: () => engine.backends(),
-	async load(request, context) {
-		chat = undefined;
-		return engine.load(request, context);
-	},
+	load: (request, context) => engine.load(request, context),
+	watch: (_, context) => engine.watch(context),
 	costs: (policies) => engine.costs(policies),
 	stored: () => engine.stored(),
 	forget: (name) => engine.forget(name),
 	async stream(request, context) {
-		await runLanes(engine.model, request, context);
+		await runLanes(engine, request, context);
 		return null;
 	},
 	async remember(request, context) {
-		await remember(engine.model, request, context);
+		await remember(engine, request, context);
 		return null;
 	},
-	async openChat(request) {
-		chat?.dispose();
-		chat = undefined;
-		chat = Conversation.start(engine.model, request);
-		return chat.state();
-	},
-	say: (request, context) => openChat().say(request, context),
-	saveChat: () => openChat().save(),
-	async restoreChat(file) {
-		const restored = await Conversation.restore(engine.model, file);
-		chat?.dispose();
-		chat = restored;
-		return chat.state();
-	},
+	chat: () => inTurn(() => chat?.state() ?? null),
+	openChat: (request) =>
+		inTurn(async () => {
+			await replaceChat(Conversation.start(engine, request));
+			return openChat().state();
+		}),
+	closeChat: () =>
+		inTurn(async () => {
+			await replaceChat(undefined);
+			return null;
+		}),
+	say: (request, context) => inTurn(() => openChat().say(request, context)),
+	saveChat: () => inTurn(() => openChat().save()),
+	restoreChat: (file) =>
+		inTurn(async () => {
+			await replaceChat(Conversation.restore(engine, file));
+			return openChat().state();
+		}),
 });
