@@ -160,8 +160,11 @@ function syncSink(access: SyncAccessHandle): OpenSink {
 		append: (bytes) =>
 			stored(async () => {
 				for (let done = 0; done < bytes.length; ) {
-					const written = access.write(bytes.subarray(done), { at: size });
-					if (written === 0) throw new DOMException("nothing was written", "QuotaExceededError");
+					const rest = bytes.subarray(done);
+					const written = access.write(rest, { at: size });
+					// Chromium 153 throws nothing when the quota is used up: it answers with a negative number as an unsigned one.
+					if (!(written > 0 && written <= rest.length))
+						throw new DOMException("nothing was written", "QuotaExceededError");
 					done += written;
 					size += written;
 				}

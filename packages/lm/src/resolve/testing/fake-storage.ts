@@ -56,7 +56,12 @@ export function stubStorage(kind: "worker" | "page"): FakeStorage {
 			return {
 				getSize: () => entry.bytes.length,
 				write(bytes: Uint8Array, { at }: { at: number }) {
-					entry.bytes = put(entry.bytes, at, bytes);
+					try {
+						entry.bytes = put(entry.bytes, at, bytes);
+					} catch {
+						// As Chromium has it: −8 as an unsigned number.
+						return 2 ** 32 - 8;
+					}
 					return bytes.length;
 				},
 				truncate(size: number) {
