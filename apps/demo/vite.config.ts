@@ -4,6 +4,7 @@
  */
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defaultClientConditions, defineConfig } from "vite";
+import { listFiles } from "./scripts/list-files.ts";
 import { serveModels } from "./scripts/serve-models.ts";
 
 /** Threads of WebAssembly share memory, which browsers allow isolated pages alone. */
@@ -14,7 +15,7 @@ const headers = {
 
 export default defineConfig({
 	base: "./",
-	plugins: [svelte(), serveModels()],
+	plugins: [svelte(), serveModels(), listFiles()],
 	resolve: { conditions: ["@tok/source", ...defaultClientConditions] },
 	// onnxruntime finds its wasm beside itself; the others are named, so that the first visit is not the second one too.
 	optimizeDeps: {
@@ -30,7 +31,18 @@ export default defineConfig({
 		],
 	},
 	worker: { format: "es" },
-	build: { target: "es2023", assetsInlineLimit: 0 },
+	build: {
+		target: "es2023",
+		assetsInlineLimit: 0,
+		rolldownOptions: {
+			input: { index: "index.html", "service-worker": "src/service-worker.ts" },
+			output: {
+				// A service worker keeps its name, and rules the folder that it lies in.
+				entryFileNames: ({ name }) =>
+					name === "service-worker" ? "service-worker.js" : "assets/[name]-[hash].js",
+			},
+		},
+	},
 	server: { headers },
 	preview: { headers },
 });
