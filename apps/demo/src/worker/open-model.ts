@@ -1,4 +1,4 @@
-/** Opens a model on the backend that is picked for it: refused before it is fetched when there is no room for it. */
+/** Opens a model on the backend that is picked for it; refuses, before it is fetched, one that there is no room for. */
 import { loadModel, type Model, type Progress } from "@tok/lm";
 import { memoryHeadsOf } from "../lib/memory-heads.ts";
 import { type LosableRuntime, pickRuntime } from "../lib/pick-runtime.ts";
@@ -22,22 +22,28 @@ export async function openModel(
 	{ signal, emit }: Context<Progress>,
 ): Promise<OpenModel> {
 	const { quota, usage } = await estimate();
+	const { runtime, name: backend, refusals } = await pickRuntime(backends, { prefer });
+	const files = typeof source === "string" ? [] : [source].flat();
+	const name = typeof source === "string" ? source : (files[0]?.name ?? "");
+	const growth = growthOf(name, runtime.blockProducts !== undefined && precision !== "exact");
 	const refused = new AbortController();
+	const check = (bytes: number, missing: number): void => {
+		const problem = roomProblem({ bytes, missing, growth, quota, usage });
+		if (problem !== undefined) refused.abort(new Error(problem));
+	};
 	let asked = false;
 	const onProgress = (progress: Progress): void => {
 		emit(progress);
 		if (asked || progress.stage !== "download" || progress.total === undefined) return;
 		asked = true;
-		const { total: bytes, loaded } = progress;
-		const problem = roomProblem({ bytes, missing: bytes - loaded, growth, quota, usage });
-		if (problem !== undefined) refused.abort(new Error(problem));
+		check(progress.total, progress.total - progress.loaded);
 	};
-	const { runtime, name: backend, refusals } = await pickRuntime(backends, { prefer });
-	const growth = growthOf(
-		typeof source === "string" ? source : "",
-		runtime.blockProducts !== undefined && precision !== "exact",
-	);
 	try {
+		check(
+			files.reduce((sum, { size }) => sum + size, 0),
+			0,
+		);
+		refused.signal.throwIfAborted();
 		const memoryHeads = memoryHeadsOf(source);
 		const model = await loadModel(source as string, {
 			runtime: breathing(runtime),
