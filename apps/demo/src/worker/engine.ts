@@ -11,8 +11,9 @@ import { backends } from "./backends.ts";
 import type { Host } from "./lasting-session.ts";
 import { type OpenModel, openModel } from "./open-model.ts";
 
-/** A GPU that is lost so often in one load is left for the processor. */
+/** A GPU that is lost so often, each time so soon, is left for the processor. */
 const MOST_LOSSES = 3;
+const SOON = 60_000;
 
 export class Engine implements Host {
 	/** Settled once a model is there; anew with every one. */
@@ -79,9 +80,12 @@ export class Engine implements Host {
 		this.#opened = undefined;
 		this.#open = openModel(request, context).then((opened) => {
 			this.#opened = opened;
+			const since = performance.now();
 			// Its end by `close` is no loss.
 			void opened.lost?.then((reason) => {
-				if (this.#opened === opened) return this.#reopen(request, opened, reason);
+				if (this.#opened !== opened) return;
+				if (performance.now() - since > SOON) this.#losses = 0;
+				return this.#reopen(request, opened, reason);
 			});
 			return opened;
 		});
