@@ -1,0 +1,81 @@
+/** Holds on to the GPU's devices in the page's workers, to take them away and to count their buffers. */
+import type { Page, Worker } from "playwright-core";
+
+/** Called before the page is opened: every worker of it is watched from its first moment. */
+export function watchDevices(page: Page): void {
+	page.on("worker", (worker) => {
+		// One that is ended at once needs no watch.
+		worker.evaluate(hold).catch(() => {});
+	});
+}
+
+/** The worker with the model; the one before it is on its way out. */
+export function workerOf(page: Page): Worker {
+	const worker = page.workers().at(-1);
+	if (worker === undefined) throw new Error("The page has no worker.");
+	return worker;
+}
+
+/** As a browser does when a driver hangs, or the GPU is needed elsewhere. */
+export async function loseDevice(page: Page): Promise<void> {
+	await workerOf(page).evaluate(() => gpuDevices.at(-1)?.destroy());
+}
+
+/** That the worker has had so far. */
+export function deviceCount(page: Page): Promise<number> {
+	return workerOf(page).evaluate(() => gpuDevices.length);
+}
+
+export interface WorkerMemory {
+	/** Used by JavaScript after a collection. */
+	readonly heap: number;
+	/** Of buffers that are not destroyed. */
+	readonly gpu: number;
+	readonly buffers: number;
+}
+
+export function memoryOf(worker: Worker): Promise<WorkerMemory> {
+	return worker.evaluate(() => {
+		gc?.();
+		gc?.();
+		const sizes = [...gpuBuffers.values()];
+		return {
+			heap: performance.memory.usedJSHeapSize,
+			gpu: sizes.reduce((sum, size) => sum + size, 0),
+			buffers: sizes.length,
+		};
+	});
+}
+
+/** In the worker. */
+function hold(): void {
+	const devices: GPUDevice[] = [];
+	const buffers = new Map<GPUBuffer, number>();
+	Object.assign(globalThis, { gpuDevices: devices, gpuBuffers: buffers });
+	if (typeof GPUAdapter === "undefined") return;
+	const { requestDevice } = GPUAdapter.prototype;
+	GPUAdapter.prototype.requestDevice = async function (descriptor) {
+		const device = await requestDevice.call(this, descriptor);
+		devices.push(device);
+		return device;
+	};
+	const { createBuffer } = GPUDevice.prototype;
+	GPUDevice.prototype.createBuffer = function (descriptor) {
+		const buffer = createBuffer.call(this, descriptor);
+		buffers.set(buffer, descriptor.size);
+		return buffer;
+	};
+	const { destroy } = GPUBuffer.prototype;
+	GPUBuffer.prototype.destroy = function () {
+		buffers.delete(this);
+		return destroy.call(this);
+	};
+}
+
+declare global {
+	var gpuDevices: GPUDevice[];
+	var gpuBuffers: Map<GPUBuffer, number>;
+	interface Performance {
+		readonly memory: { readonly usedJSHeapSize: number };
+	}
+}
