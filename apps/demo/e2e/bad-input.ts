@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { resolveModel } from "@tok/lm";
 import type { BrowserContext, Page } from "playwright-core";
 import { atLeast, begin, figuresOf, launch, load, loaded, MINUTES, type Stage, step, stop } from "./stage.ts";
+import { workersOf } from "./watch-devices.ts";
 
 export async function badInput(stage: Stage): Promise<void> {
 	await using visit = await stage.visit();
@@ -16,7 +17,7 @@ export async function badInput(stage: Stage): Promise<void> {
 	await step("of two tabs one fetches, and both run", () => twoTabs(stage));
 	await step("a tab that was asleep goes on", () => asleep(page, context));
 	await step("without WebGPU the processor computes", () => withoutWebGpu(stage));
-	assert.equal(page.workers().length, 1, "expected the workers of earlier models to be gone");
+	assert.equal(workersOf(page).length, 1, "expected the workers of earlier models to be gone");
 }
 
 async function problem(page: Page, text: string | RegExp): Promise<void> {

@@ -9,9 +9,14 @@ export function watchDevices(page: Page): void {
 	});
 }
 
+/** The page's own: onnxruntime's threads are workers too. */
+export function workersOf(page: Page): Worker[] {
+	return page.workers().filter((worker) => worker.url().includes("/worker/worker.ts"));
+}
+
 /** The worker with the model; the one before it is on its way out. */
 export function workerOf(page: Page): Worker {
-	const worker = page.workers().at(-1);
+	const worker = workersOf(page).at(-1);
 	if (worker === undefined) throw new Error("The page has no worker.");
 	return worker;
 }
