@@ -96,8 +96,14 @@ export async function load(page: Page, backend = ""): Promise<void> {
 }
 
 export async function loaded(page: Page, backend = "", precision = "fast"): Promise<void> {
-	const state = page.locator(".state", { hasText: `layers, ${precision}, on ${backend}` });
-	await state.waitFor({ timeout: MINUTES });
+	const state = page.locator(".state");
+	const expected = `layers, ${precision}, on ${backend}`;
+	try {
+		await state.filter({ hasText: expected }).waitFor({ timeout: MINUTES });
+	} catch {
+		const got = (await state.textContent())?.trim().replace(/\s+/g, " ");
+		assert.fail(`expected the page to say "${expected}", got "${got}"`);
+	}
 }
 
 /** Chooses files on the disk for a model. */
