@@ -73,13 +73,12 @@ export class Stage {
 	}
 }
 
-/** With a garbage collector that can be called, and heaps as they are. */
+/** With a garbage collector that can be called. */
 export async function launch(
 	changeFlags: (flags: string[]) => string[] = (flags) => flags,
 ): Promise<Browser> {
 	const { args, ...options } = await launchOptions();
-	const own = ["--js-flags=--expose-gc", "--enable-precise-memory-info"];
-	return chromium.launch({ ...options, args: changeFlags([...args, ...own]) });
+	return chromium.launch({ ...options, args: changeFlags([...args, "--js-flags=--expose-gc"]) });
 }
 
 export async function step(what: string, run: () => Promise<void>): Promise<void> {

@@ -1,4 +1,5 @@
 /** Holds on to the GPU's devices in the page's workers, to take them away and to count their buffers. */
+import assert from "node:assert/strict";
 import type { Page, Worker } from "playwright-core";
 
 /** Called before the page is opened: every worker of it is watched from its first moment. */
@@ -31,25 +32,53 @@ export function deviceCount(page: Page): Promise<number> {
 	return workerOf(page).evaluate(() => gpuDevices.length);
 }
 
-export interface WorkerMemory {
-	/** Used by JavaScript after a collection. */
-	readonly heap: number;
-	/** Of buffers that are not destroyed. */
+export interface Memory {
+	/** Bytes that JavaScript uses, in the page and in its workers. */
+	readonly heaps: number;
+	/** Bytes of the GPU's buffers that are not destroyed. */
 	readonly gpu: number;
 	readonly buffers: number;
 }
 
-export function memoryOf(worker: Worker): Promise<WorkerMemory> {
-	return worker.evaluate(() => {
+export async function memoryOf(page: Page): Promise<Memory> {
+	const sizes = await workerOf(page).evaluate(() => {
 		gc?.();
-		gc?.();
-		const sizes = [...gpuBuffers.values()];
-		return {
-			heap: performance.memory.usedJSHeapSize,
-			gpu: sizes.reduce((sum, size) => sum + size, 0),
-			buffers: sizes.length,
-		};
+		return [...gpuBuffers.values()];
 	});
+	return {
+		heaps: await heapsOf(page),
+		gpu: sizes.reduce((sum, size) => sum + size, 0),
+		buffers: sizes.length,
+	};
+}
+
+/** A worker has no figure of its own heap: the debugger has. */
+async function heapsOf(page: Page): Promise<number> {
+	const session = await page.context().newCDPSession(page);
+	const sizes: Promise<number>[] = [];
+	session.on("Target.attachedToTarget", ({ sessionId }) => {
+		sizes.push(
+			new Promise((resolve) => {
+				session.on("Target.receivedMessageFromTarget", (answer) => {
+					const { id, result } = JSON.parse(answer.message);
+					if (answer.sessionId === sessionId && id === 1) resolve(result?.usedSize ?? Number.NaN);
+				});
+			}),
+		);
+		const message = JSON.stringify({ id: 1, method: "Runtime.getHeapUsage" });
+		void session.send("Target.sendMessageToTarget", { sessionId, message });
+	});
+	await session.send("HeapProfiler.collectGarbage");
+	await session.send("Target.setAutoAttach", {
+		autoAttach: true,
+		waitForDebuggerOnStart: false,
+		flatten: false,
+	});
+	const { usedSize } = await session.send("Runtime.getHeapUsage");
+	const ofWorkers = await Promise.all(sizes);
+	await session.detach();
+	assert(ofWorkers.length > 0, "expected the heap of a worker, got none");
+	return ofWorkers.reduce((sum, size) => sum + size, usedSize);
 }
 
 /** In the worker. */
@@ -80,7 +109,4 @@ function hold(): void {
 declare global {
 	var gpuDevices: GPUDevice[];
 	var gpuBuffers: Map<GPUBuffer, number>;
-	interface Performance {
-		readonly memory: { readonly usedJSHeapSize: number };
-	}
 }
