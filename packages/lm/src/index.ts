@@ -22,6 +22,7 @@ export type {
 	Progress,
 	RecalledPassage,
 	RestoreOptions,
+	SaveArchiveOptions,
 	SaveOptions,
 	Session,
 	SessionInfo,

@@ -3,7 +3,7 @@
  * `load-model.ts` and `session.ts` implement them.
  */
 import type { Policy, Positions } from "@tok/kv-cache";
-import type { KvPart, Runtime } from "@tok/runtime";
+import type { KvFormat, KvPart, Runtime } from "@tok/runtime";
 import type { Sampling } from "./sampling/sampling.ts";
 import type { ChatTemplate } from "./text/chat-template.ts";
 import type { Tokenizer } from "./text/tokenizer.ts";
@@ -151,6 +151,15 @@ export interface SessionInfo {
 	readonly data: unknown;
 }
 
+export interface SaveArchiveOptions extends ArchiveFileOptions {
+	/**
+	 * Of the entries in the file. "int8": a code for each number and a scale for each entry and head, a little more than a
+	 * quarter of "float32"; what is read back is what an 8-bit archive holds anyway, bit for bit, and within half a scale, a
+	 * 254th of a row's largest magnitude, of what a float32 one does. Defaults to "int8" in `fast`, "float32" in `exact`.
+	 */
+	readonly format?: KvFormat | undefined;
+}
+
 /** What an archive file says of itself. */
 export interface ArchiveInfo {
 	/** Of a `File` its name. */
@@ -161,6 +170,8 @@ export interface ArchiveInfo {
 	/** Heads that are archived, layers ascending. */
 	readonly heads: readonly KvPart[];
 	readonly precision: Precision;
+	/** Of the entries in the file. */
+	readonly format: KvFormat;
 	/** Tells models apart, not for people. */
 	readonly model: string;
 	/** Of the file. */
@@ -339,7 +350,7 @@ export interface Session {
 	 * window's whole blocks. A file is written aside first, then renamed. Rejects under a policy without a `memory` that
 	 * takes what the window drops, and while there is no whole block.
 	 */
-	saveArchive(target: WriteTarget, options?: ArchiveFileOptions): Promise<ArchiveReport>;
+	saveArchive(target: WriteTarget, options?: SaveArchiveOptions): Promise<ArchiveReport>;
 	dispose(): void;
 	[Symbol.dispose](): void;
 }

@@ -93,6 +93,7 @@ function fakeServices(model: Model, loaded: string[], prepared: boolean[]): Serv
 				blockSize: 16,
 				heads: [{ layer: 0, heads: [0] }],
 				precision: "fast",
+				format: "int8",
 				model: "fake",
 				bytes,
 			};

@@ -90,6 +90,7 @@ describe("S37: an archive on its own", () => {
 			blockSize: 8,
 			heads: [0, 1, 2].map((layer) => ({ layer, heads: [0, 1] })),
 			precision: "exact",
+			format: "float32",
 			model: expect.stringMatching(/^[0-9a-f]{64}$/),
 			bytes,
 		});

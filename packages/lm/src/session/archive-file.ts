@@ -2,19 +2,24 @@
  * An archive in a file, apart from any session: a sealed file whose body is the ids of its tokens, then their un-rotated
  * keys and values block by block. Positions are no part of it, so any stream of the same model can recall it.
  *
- *     ids, int32 [tokens] | per block: float32 [layers, 2, heads, blockSize, headDim]
+ *     ids, int32 [tokens] | per block: [layers, 2, heads, blockSize, headDim], float32, or as `archive-codes.ts` codes it
+ *
+ * Files of version 1, which have no field for it, hold float32.
  */
-import { type KvPart, TokError } from "@tok/runtime";
+import { headCount, type KvFormat, type KvPart, TokError } from "@tok/runtime";
 import { openBytes, writeBytes } from "../formats/open-bytes.ts";
 import { checkSeal, openSealed, type Seal, type SealedFile, seal } from "../formats/sealed-file.ts";
 import { nextTurn } from "../later.ts";
 import type { ArchiveFileOptions, ArchiveInfo, Precision, WriteTarget } from "../model.ts";
+import { codedBytes, decodeRows, encodeRows } from "./archive-codes.ts";
 
 const ARCHIVE: Seal = {
 	magic: "TOKMEMO1",
 	what: "archive file",
 	remedy: "Read the text again and save its archive.",
 };
+/** The newest that is read, and the one that is written. */
+const VERSION = 2;
 /** Pieces of a checksum between two turns of other work. */
 const PIECES_AT_A_TIME = 32;
 
@@ -28,6 +33,8 @@ export interface ArchiveHeader {
 	/** Heads that are archived, layers ascending. */
 	readonly heads: readonly KvPart[];
 	readonly headDim: number;
+	/** Of the entries in the file, whatever a session keeps them in. */
+	readonly format: KvFormat;
 }
 
 export interface SavedArchive {
@@ -38,6 +45,12 @@ export interface SavedArchive {
 	/** Block by block, float32 [layers, 2, heads, blockSize, headDim]. */
 	blocks(): Iterable<Float32Array>;
 	close(): void;
+}
+
+/** The header as it is written. Version 1 had neither of the two. */
+interface StoredHeader extends Omit<ArchiveHeader, "format"> {
+	readonly version?: number;
+	readonly format?: KvFormat;
 }
 
 /** Bytes of the whole file. Nothing is left behind when it fails or is aborted. */
@@ -53,13 +66,15 @@ export async function writeArchive(
 		yield new Uint8Array(Int32Array.from(ids).buffer);
 		let written = 0;
 		for await (const rows of blocks) {
-			yield new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
+			yield header.format === "int8"
+				? encodeRows(rows, header.headDim)
+				: new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
 			written += header.blockSize;
 			onProgress?.(written, header.tokens);
 		}
 	}
 	async function* counted(): AsyncGenerator<Uint8Array> {
-		for await (const chunk of seal(ARCHIVE, header, body())) {
+		for await (const chunk of seal(ARCHIVE, { version: VERSION, ...header }, body())) {
 			bytes += chunk.length;
 			yield chunk;
 		}
@@ -79,7 +94,7 @@ export async function openArchive(from: string | Blob, signal?: AbortSignal): Pr
 		}
 		const header = checkedHeader(file);
 		const { source, start } = file;
-		const { tokens, blockSize } = header;
+		const { tokens, blockSize, headDim, format } = header;
 		const size = blockBytes(header);
 		const ids = Array.from(new Int32Array(source.read(start, 4 * tokens).buffer));
 		return {
@@ -87,8 +102,10 @@ export async function openArchive(from: string | Blob, signal?: AbortSignal): Pr
 			header,
 			ids,
 			*blocks() {
-				for (let block = 0; block < tokens / blockSize; block++)
-					yield new Float32Array(source.read(start + 4 * tokens + block * size, size).buffer);
+				for (let block = 0; block < tokens / blockSize; block++) {
+					const bytes = source.read(start + 4 * tokens + block * size, size);
+					yield format === "int8" ? decodeRows(bytes, headDim) : new Float32Array(bytes.buffer);
+				}
 			},
 			close: () => source.close(),
 		};
@@ -106,8 +123,8 @@ export async function inspectArchive(source: string | Blob): Promise<ArchiveInfo
 	const file = openSealed(await openBytes(source), ARCHIVE);
 	try {
 		const { path } = file.source;
-		const { tokens, blockSize, heads, precision, model } = checkedHeader(file);
-		return { path, tokens, blockSize, heads, precision, model, bytes: file.source.size };
+		const { tokens, blockSize, heads, precision, model, format } = checkedHeader(file);
+		return { path, tokens, blockSize, heads, precision, format, model, bytes: file.source.size };
 	} finally {
 		file.source.close();
 	}
@@ -115,7 +132,14 @@ export async function inspectArchive(source: string | Blob): Promise<ArchiveInfo
 
 /** Throws unless the header is one, and the file as long as it says. */
 function checkedHeader(file: SealedFile): ArchiveHeader {
-	const header = file.header() as Partial<ArchiveHeader> | null;
+	const header = file.header() as Partial<StoredHeader> | null;
+	const { version = 1, format = version === 1 ? "float32" : undefined } = header ?? {};
+	if (Number.isSafeInteger(version) && version > VERSION)
+		throw new TokError(
+			"lm",
+			`${file.source.path}: expected an archive file of version 1 to ${VERSION}, got ${version}. Update tok, or read ` +
+				"the text again and save its archive.",
+		);
 	const { model, precision, tokens, blockSize, heads, headDim } = header ?? {};
 	const counts = [tokens, blockSize, headDim].every((n) => Number.isSafeInteger(n) && (n as number) > 0);
 	const ascend = (numbers: unknown): boolean =>
@@ -127,19 +151,24 @@ function checkedHeader(file: SealedFile): ArchiveHeader {
 		ascend(heads.map((part) => part?.layer)) &&
 		heads.every((part) => ascend(part?.heads));
 	const valid =
-		typeof model === "string" && (precision === "exact" || precision === "fast") && counts && ascending;
+		typeof model === "string" &&
+		(precision === "exact" || precision === "fast") &&
+		Number.isSafeInteger(version) &&
+		(format === "float32" || format === "int8") &&
+		counts &&
+		ascending;
 	if (!valid || (tokens as number) % (blockSize as number) !== 0)
 		throw file.damaged("its header lacks a field");
-	const whole = header as ArchiveHeader;
+	const whole = { ...header, format } as ArchiveHeader;
 	const { start, end } = file;
 	if (start + 4 * whole.tokens + (whole.tokens / whole.blockSize) * blockBytes(whole) !== end)
 		throw file.damaged("it is not as long as its header says");
 	return whole;
 }
 
-function blockBytes({ heads, blockSize, headDim }: ArchiveHeader): number {
-	const count = heads.reduce((sum, part) => sum + part.heads.length, 0);
-	return count * 2 * blockSize * headDim * Float32Array.BYTES_PER_ELEMENT;
+function blockBytes({ heads, blockSize, headDim, format }: ArchiveHeader): number {
+	const rows = headCount(heads) * 2 * blockSize;
+	return format === "int8" ? codedBytes(rows, headDim) : rows * headDim * Float32Array.BYTES_PER_ELEMENT;
 }
 
 /** "14.0,14.1,17.1": layer and head. */
@@ -151,7 +180,7 @@ function textOf(heads: readonly KvPart[]): string {
 export function checkArchive(
 	path: string,
 	{ model, precision, tokens, blockSize, heads, headDim }: ArchiveHeader,
-	expected: Omit<ArchiveHeader, "tokens"> & { readonly capacity: number },
+	expected: Omit<ArchiveHeader, "tokens" | "format"> & { readonly capacity: number },
 ): void {
 	const same = (what: string, want: string | number, got: string | number, remedy: string): void => {
 		if (want !== got)

@@ -2,7 +2,7 @@
 import { formatPolicy } from "@tok/kv-cache";
 import { kvParts, TokError } from "@tok/runtime";
 import type { DecoderState } from "../decoder/decoder-state.ts";
-import type { ArchiveFileOptions, ArchiveReport, WriteTarget } from "../model.ts";
+import type { ArchiveReport, SaveArchiveOptions, WriteTarget } from "../model.ts";
 import { writeArchive } from "./archive-file.ts";
 import type { SessionModel } from "./session-model.ts";
 
@@ -10,7 +10,7 @@ export async function saveArchive(
 	target: WriteTarget,
 	state: DecoderState,
 	model: SessionModel,
-	options: ArchiveFileOptions,
+	options: SaveArchiveOptions,
 ): Promise<ArchiveReport> {
 	const { archive, store, cache } = state;
 	const extent = state.archiveExtent();
@@ -29,6 +29,12 @@ export async function saveArchive(
 				`${cache.length} tokens that were read. Read more first.`,
 		);
 	const { config, precision } = model.engine;
+	const { format = precision === "fast" ? "int8" : "float32" } = options;
+	if (format !== "int8" && format !== "float32")
+		throw new TokError(
+			"lm",
+			`saveArchive: expected the format "int8" or "float32", got "${String(format)}". Leave it out for what the precision has.`,
+		);
 	const header = {
 		model: model.fingerprint(),
 		precision,
@@ -36,6 +42,7 @@ export async function saveArchive(
 		blockSize: archive.blockSize,
 		heads: kvParts(store.shape, archive.segment),
 		headDim: config.headDim,
+		format,
 	};
 	const bytes = await writeArchive(
 		target,

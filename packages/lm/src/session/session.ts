@@ -9,13 +9,13 @@ import { TokError } from "@tok/runtime";
 import { checkIds, type DecoderState, LEAST_TAIL } from "../decoder/decoder-state.ts";
 import type {
 	AppendOptions,
-	ArchiveFileOptions,
 	ArchiveReport,
 	FinishReason,
 	GeneratedToken,
 	GenerateOptions,
 	GenerationResult,
 	RecalledPassage,
+	SaveArchiveOptions,
 	SaveOptions,
 	Session,
 	SessionStats,
@@ -226,7 +226,7 @@ export class DecoderSession implements Session {
 		});
 	}
 
-	async saveArchive(target: WriteTarget, options: ArchiveFileOptions = {}): Promise<ArchiveReport> {
+	async saveArchive(target: WriteTarget, options: SaveArchiveOptions = {}): Promise<ArchiveReport> {
 		return this.#exclusively("saveArchive", async () => {
 			const report = await saveArchive(target, this.#state, this.#model, options);
 			const { leftOut } = report;

@@ -1,5 +1,5 @@
 /** R27: slots that are read and filled by the host. R10: segments of some layers alone. */
-import type { KvShape, Runtime } from "../runtime.ts";
+import type { KvShape, KvStore, Runtime } from "../runtime.ts";
 import {
 	type ConformanceCase,
 	conformanceCase,
@@ -9,6 +9,7 @@ import {
 } from "./conformance-case.ts";
 import { NaiveStore } from "./naive-store.ts";
 import { Bench, shape, wrapped } from "./store-bench.ts";
+import { Numbers } from "./tensors.ts";
 
 /** Numbers in a row: two layers, keys and values, two heads of three. */
 const ROW = 2 * 2 * 2 * 3;
@@ -132,6 +133,17 @@ export const slotCases: readonly ConformanceCase[] = [
 			await exercise(runtime, coded, { bytes: 2 * 4 * (3 * 4 + 5 * (3 + 4)), grown: 2 * 2 * (3 + 4) });
 		},
 	),
+	conformanceCase("R10f", "8-bit codes that were read are written back as they were", async (runtime) => {
+		if (!runtime.kvFormats.includes("int8")) return;
+		const slots = 500;
+		const kinds = [{ format: "int8" as const }];
+		const store = runtime.createKvStore({ layers: 1, kvHeads: 1, headDim: 4, slots: [slots], kinds });
+		await store.writeSlots(0, 0, new Numbers(5).tensor([2 * slots * 4]).data);
+		const before = await contentOf(store);
+		await store.writeSlots(0, 0, await store.readSlots(0, 0, slots));
+		expectEqual("codes and scales", await contentOf(store), before);
+		store.dispose();
+	}),
 	conformanceCase("R10e", "kinds that are none are an error", async (runtime) => {
 		const heads = [0];
 		const wrong: readonly unknown[] = [
@@ -168,6 +180,12 @@ export const slotCases: readonly ConformanceCase[] = [
 		}
 	}),
 ];
+
+async function contentOf(store: KvStore): Promise<number[]> {
+	const bytes: number[] = [];
+	for await (const part of store.read()) bytes.push(...part);
+	return bytes;
+}
 
 async function filled(runtime: Parameters<typeof Bench.create>[0]): Promise<Bench> {
 	const bench = await Bench.create(runtime);

@@ -1,0 +1,175 @@
+/** Archive files in 8 bits, on a tiny model: S37 of SPEC.md. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parsePolicy } from "@tok/kv-cache";
+import { cpu } from "@tok/runtime-cpu";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { loadModel } from "../load-model.ts";
+import type { Model, Precision, SaveArchiveOptions } from "../model.ts";
+import { Random } from "../sampling/random.ts";
+import { collect } from "../testing/collect.ts";
+import { resealed, sealedHeader } from "../testing/resealed.ts";
+import { removeFolder, tinyModelFolder } from "../testing/tiny-model.ts";
+import { codedBytes, decodeRows, encodeRows } from "./archive-codes.ts";
+import { inspectArchive, openArchive } from "./archive-file.ts";
+
+const runtime = cpu({ threads: 1 });
+const policy = parsePolicy("sink:4,memory:64/2x8,rolling:28");
+const book = "The harbour was quiet when the clockmaker came home, and so it stayed until the morning. ";
+const models = new Map<Precision, Model>();
+let folder: string;
+
+beforeAll(async () => {
+	folder = tinyModelFolder();
+	for (const precision of ["exact", "fast"] as const)
+		models.set(precision, await loadModel(folder, { runtime, precision }));
+});
+
+afterAll(async () => {
+	for (const model of models.values()) await model.dispose();
+	await runtime.dispose();
+	removeFolder(folder);
+});
+
+const modelIn = (precision: Precision): Model => models.get(precision) as Model;
+
+async function saved(
+	precision: Precision,
+	name: string,
+	options?: SaveArchiveOptions,
+): Promise<{ path: string; bytes: number; tokens: number }> {
+	const session = modelIn(precision).createSession({ policy, chunk: 1 });
+	await session.append(book);
+	const path = join(folder, name);
+	const { bytes, tokens } = await session.saveArchive(path, options);
+	session.dispose();
+	return { path, bytes, tokens };
+}
+
+async function rowsOf(path: string): Promise<Float32Array[]> {
+	const archive = await openArchive(path);
+	const rows = [...archive.blocks()];
+	archive.close();
+	return rows;
+}
+
+describe("rows in 8 bits", () => {
+	const { headDim, count } = { headDim: 16, count: 4000 };
+	const random = new Random(7);
+	const rows = Float32Array.from({ length: count * headDim }, (_, i) => {
+		const magnitude = 2 ** ((Math.floor(i / headDim) % 60) - 30);
+		return i < headDim ? 0 : (random.uniform() - 0.5) * magnitude;
+	});
+	const decoded = decodeRows(encodeRows(rows, headDim), headDim);
+
+	test("are within half a scale, a 254th of a row's largest magnitude", () => {
+		expect(encodeRows(rows, headDim)).toHaveLength(codedBytes(count, headDim));
+		for (let row = 0; row < count; row++) {
+			const own = rows.subarray(row * headDim, (row + 1) * headDim);
+			const most = Math.max(...own.map(Math.abs));
+			own.forEach((x, i) => {
+				expect(Math.abs((decoded[row * headDim + i] as number) - x)).toBeLessThanOrEqual((most / 254) * 1.01);
+			});
+		}
+	});
+
+	test("are what they were, bit for bit, when they come from there", () => {
+		expect(decodeRows(encodeRows(decoded, headDim), headDim)).toEqual(decoded);
+		expect(encodeRows(decoded, headDim)).toEqual(encodeRows(rows, headDim));
+	});
+});
+
+describe("S37: the format of an archive file", () => {
+	test("is 8 bits in fast: a code for each number, a scale for each entry and head, an id for each token", async () => {
+		const { path, bytes, tokens } = await saved("fast", "fast.tokmem");
+		const { layers, kvHeads, headDim } = modelIn("fast").info;
+		expect(await inspectArchive(path)).toMatchObject({ format: "int8", bytes, tokens });
+		const ofTokens = tokens * (4 + layers * kvHeads * 2 * (headDim + 4));
+		expect(bytes - ofTokens).toBeGreaterThan(0);
+		expect(bytes - ofTokens).toBeLessThan(500);
+	});
+
+	test("an 8-bit archive is restored bit for bit: it is saved again as the same file, and asked alike", async () => {
+		const { path } = await saved("fast", "fast.tokmem");
+		const model = modelIn("fast");
+		const session = await model.createSessionWithArchive(path, { policy });
+		const again = join(folder, "again.tokmem");
+		await session.saveArchive(again);
+		expect(Buffer.compare(readFileSync(again), readFileSync(path))).toBe(0);
+		// A float32 file of the same session holds what its codes mean.
+		const wide = await saved("fast", "wide.tokmem", { format: "float32" });
+		expect((await inspectArchive(wide.path)).format).toBe("float32");
+		const archived = 88 - 28 - 4 - ((88 - 28 - 4) % 8);
+		const [rows, widest] = [await rowsOf(path), await rowsOf(wide.path)];
+		expect(rows.slice(0, archived / 8 - 2)).toEqual(widest.slice(0, archived / 8 - 2));
+		const answers = await Promise.all(
+			[path, again, wide.path].map(async (from) => {
+				const asked = await model.createSessionWithArchive(from, { policy, chunk: 1 });
+				const prompt = "Who came home?";
+				return collect(asked.generate({ prompt, temperature: 0, maxTokens: 20, logprobs: 1 }));
+			}),
+		);
+		expect(answers[1]).toEqual(answers[0]);
+		expect(answers[2]).toEqual(answers[0]);
+	});
+
+	test("a float32 archive takes an 8-bit file to within half a scale", async () => {
+		const [exact, coded] = [
+			await saved("exact", "exact.tokmem"),
+			await saved("exact", "coded.tokmem", { format: "int8" }),
+		];
+		expect((await inspectArchive(exact.path)).format).toBe("float32");
+		expect(coded.bytes).toBeLessThan(exact.bytes / 2.5);
+		const { headDim } = modelIn("exact").info;
+		const want = await rowsOf(exact.path);
+		const got = await rowsOf(coded.path);
+		expect(got).not.toEqual(want);
+		got.forEach((rows, block) => {
+			rows.forEach((x, i) => {
+				const first = i - (i % headDim);
+				const row = (want[block] as Float32Array).subarray(first, first + headDim);
+				const most = Math.max(...row.map(Math.abs));
+				expect(Math.abs(x - (row[i - first] as number))).toBeLessThanOrEqual((most / 254) * 1.01);
+			});
+		});
+		// What the session then holds is what the file says: it goes into a float32 file as it came.
+		const session = await modelIn("exact").createSessionWithArchive(coded.path, { policy });
+		const again = join(folder, "again.tokmem");
+		await session.saveArchive(again);
+		expect(await rowsOf(again)).toEqual(got);
+	});
+
+	test("of a file of version 1, which says none, is float32", async () => {
+		const { path } = await saved("exact", "new.tokmem");
+		const old = join(folder, "old.tokmem");
+		const whole = readFileSync(path);
+		expect(sealedHeader(whole)).toMatchObject({ version: 2, format: "float32" });
+		writeFileSync(old, resealed(whole, { version: undefined, format: undefined }));
+		expect(await inspectArchive(old)).toMatchObject({ format: "float32", tokens: 64 });
+		expect(await rowsOf(old)).toEqual(await rowsOf(path));
+		const session = await modelIn("exact").createSessionWithArchive(old, { policy });
+		expect(session.stats.attached).toBe(64);
+	});
+
+	test("and the version of a file are checked, and so is the format that is asked for", async () => {
+		const whole = readFileSync((await saved("fast", "fast.tokmem")).path);
+		const path = join(folder, "altered.tokmem");
+		for (const change of [
+			{ format: "int4" },
+			{ format: undefined },
+			{ format: "float32" },
+			{ version: 1.5 },
+			{ version: "2", format: null },
+		]) {
+			writeFileSync(path, resealed(whole, change));
+			await expect(openArchive(path)).rejects.toThrow(/lacks a field|not as long as its header says/);
+		}
+		writeFileSync(path, resealed(whole, { version: 3 }));
+		await expect(inspectArchive(path)).rejects.toThrow(
+			`[tok/lm] ${path}: expected an archive file of version 1 to 2, got 3. Update tok, or read the text again and save its archive.`,
+		);
+		await expect(saved("fast", "none.tokmem", { format: "int4" as "int8" })).rejects.toThrow(
+			'[tok/lm] saveArchive: expected the format "int8" or "float32", got "int4". Leave it out for what the precision has.',
+		);
+	});
+});

@@ -1,0 +1,42 @@
+/**
+ * Rows of an archive file in 8 bits: a code for each number and a scale for each entry and head, the format of an 8-bit
+ * store (`KvFormat`), in the order of the rows. The rule is the store's, and what it gives is what it gives again of its
+ * own numbers: a 127th of 127 scales, either rounded to float32, is the scale (of the 2²³ mantissas only those would
+ * change that no 127th rounds to). So an 8-bit store that is filled from a file has the very codes and scales again.
+ */
+
+/** −128 is never used. */
+const LARGEST = 127;
+
+/** Bytes of so many rows. */
+export function codedBytes(rows: number, headDim: number): number {
+	return rows * (headDim + Float32Array.BYTES_PER_ELEMENT);
+}
+
+/** Rows [n, headDim] as codes, int8 [n, headDim], then scales, float32 [n]. Each number errs by half its scale at most. */
+export function encodeRows(rows: Float32Array, headDim: number): Uint8Array {
+	const count = rows.length / headDim;
+	const codes = new Int8Array(rows.length);
+	const scales = new Float32Array(count);
+	for (let row = 0; row < count; row++) {
+		const from = row * headDim;
+		let most = 0;
+		for (let i = from; i < from + headDim; i++) most = Math.max(most, Math.abs(rows[i] as number));
+		const scale = Math.fround(most / LARGEST);
+		scales[row] = scale;
+		const inverse = scale > 0 ? 1 / scale : 0;
+		for (let i = from; i < from + headDim; i++) codes[i] = Math.round((rows[i] as number) * inverse);
+	}
+	const bytes = new Uint8Array(codedBytes(count, headDim));
+	bytes.set(new Uint8Array(codes.buffer));
+	bytes.set(new Uint8Array(scales.buffer), codes.length);
+	return bytes;
+}
+
+/** The reverse: code · scale, float32 [n, headDim]. */
+export function decodeRows(bytes: Uint8Array, headDim: number): Float32Array {
+	const count = bytes.length / codedBytes(1, headDim);
+	const codes = new Int8Array(bytes.buffer, bytes.byteOffset, count * headDim);
+	const scales = new Float32Array(bytes.slice(codes.length).buffer);
+	return Float32Array.from(codes, (code, i) => code * (scales[Math.floor(i / headDim)] as number));
+}
