@@ -37,6 +37,8 @@ import type { Tokenizer } from "./text/tokenizer.ts";
 const CHUNK = 128;
 
 type CreateState = (policy: Policy, positions: Positions) => DecoderState;
+/** @param attached The tokens of an archive, which it begins with. */
+type CreateWithArchive = (policy: Policy, positions: Positions, attached: readonly number[]) => DecoderState;
 
 /** What a new session begins with besides its state. */
 interface Beginning {
@@ -109,13 +111,29 @@ export class LanguageModel implements Model, SessionModel {
 		return new SessionBatch(new StepBatch(this.engine, policy, size), {
 			batches: this.#batches,
 			open: (steps, options) =>
-				this.#open(options, (own, positions) => DecoderState.inBatch(this.engine, own, positions, steps)),
+				this.#open(options, (own, positions) =>
+					DecoderState.inBatch(this.engine, own, positions, { batch: steps }),
+				),
+			openWithArchive: (batch, source, options) =>
+				this.#openWithArchive(source, options, (own, positions, attached) =>
+					DecoderState.inBatch(this.engine, own, positions, { batch, attached }),
+				),
 		});
 	}
 
 	async createSessionWithArchive(
 		source: string | Blob,
+		options: SessionOptions & ArchiveFileOptions,
+	): Promise<Session> {
+		return this.#openWithArchive(source, options, (policy, positions, attached) =>
+			DecoderState.withArchive(this.engine, policy, positions, attached),
+		);
+	}
+
+	async #openWithArchive(
+		source: string | Blob,
 		{ signal, onProgress, ...options }: SessionOptions & ArchiveFileOptions,
+		createState: CreateWithArchive,
 	): Promise<Session> {
 		this.engine.checkOpen();
 		const archive = await openArchive(source, signal);
@@ -140,7 +158,7 @@ export class LanguageModel implements Model, SessionModel {
 					),
 				});
 				checkIds(archive.ids, this.info.vocabularySize);
-				return DecoderState.withArchive(this.engine, policy, positions, archive.ids);
+				return createState(policy, positions, archive.ids);
 			});
 			try {
 				const { blockSize, tokens } = archive.header;
@@ -201,7 +219,7 @@ export class LanguageModel implements Model, SessionModel {
 			checkIds([...header.tail, ...header.pending, ...header.attached], vocabularySize);
 			const { kvFormats } = this.engine.runtime;
 			const shape = decodedShape(header.shape, kvFormats);
-			const parts = { ...header, shape };
+			const parts = { ...header, shape, recalled: saved.recalled };
 			const state = DecoderState.restore(this.engine, parsePolicy(header.policy), header.cache, parts);
 			try {
 				await state.store.load(decodeCache(header.shape, kvFormats, saved.cache()));

@@ -211,6 +211,11 @@ export interface Batch {
 	 * Throws when no place is free: dispose a session first.
 	 */
 	createSession(options?: Partial<SessionOptions>): Session;
+	/** The same, beginning with an archive as `Model.createSessionWithArchive` does. Rejects when no place is free. */
+	createSessionWithArchive(
+		source: string | Blob,
+		options?: Partial<SessionOptions> & ArchiveFileOptions,
+	): Promise<Session>;
 	/** Disposes its sessions too. Twice is fine. */
 	dispose(): void;
 	[Symbol.dispose](): void;

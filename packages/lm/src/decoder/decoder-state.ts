@@ -21,7 +21,7 @@ import { paddedSlots } from "./cache-cost.ts";
 import { createStore } from "./create-store.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import type { GraphSegment } from "./graph-segments.ts";
-import { type Recalled, RecallTally } from "./recall-tally.ts";
+import { type Recalled, RecallTally, type TallySnapshot } from "./recall-tally.ts";
 import type { BatchPlace, StepBatch } from "./step-batch.ts";
 import { StepFeeds, type StepRow } from "./step-feeds.ts";
 import { type StepResult, stepResult } from "./step-result.ts";
@@ -60,6 +60,8 @@ interface StateParts {
 	readonly tail?: readonly number[];
 	/** Tokens of the archive that came from elsewhere. */
 	readonly attached?: readonly number[];
+	/** What the last generation recalled. */
+	readonly recalled?: TallySnapshot | undefined;
 }
 
 /** What a session file has besides the snapshot. */
@@ -67,6 +69,7 @@ interface RestoredParts {
 	readonly shape: KvShape;
 	readonly tail: readonly number[];
 	readonly attached: readonly number[];
+	readonly recalled: TallySnapshot | undefined;
 }
 
 export class DecoderState {
@@ -95,7 +98,14 @@ export class DecoderState {
 	private constructor(
 		engine: DecoderEngine,
 		cache: KvCache,
-		{ store, segments = engine.segments(cache.policy), place, tail = [], attached = [] }: StateParts,
+		{
+			store,
+			segments = engine.segments(cache.policy),
+			place,
+			tail = [],
+			attached = [],
+			recalled,
+		}: StateParts,
 	) {
 		this.#engine = engine;
 		this.cache = cache;
@@ -118,6 +128,8 @@ export class DecoderState {
 				heads: this.memoryHeads.length,
 				group: queryHeads / kvHeads,
 			});
+		if (this.archive !== undefined && recalled !== undefined)
+			this.tally?.restore(recalled, (store.shape.slots[this.archive.segment] ?? 0) / this.archive.blockSize);
 	}
 
 	static create(engine: DecoderEngine, policy: Policy, positions: Positions): DecoderState {
@@ -135,16 +147,20 @@ export class DecoderState {
 		return new DecoderState(engine, cache, { store: createStore(engine, cache), attached });
 	}
 
-	/** In a place of a batch, which its store frees when the state is disposed. Throws when none is free. */
+	/**
+	 * In a place of a batch, which its store frees when the state is disposed. Throws when none is free.
+	 *
+	 * @param attached See `withArchive`.
+	 */
 	static inBatch(
 		engine: DecoderEngine,
 		policy: Policy,
 		positions: Positions,
-		batch: StepBatch,
+		{ batch, attached = [] }: { readonly batch: StepBatch; readonly attached?: readonly number[] },
 	): DecoderState {
-		const cache = createCache(policy, { positions });
+		const cache = createCache(policy, { positions, archived: attached.length });
 		const place = batch.take(policy);
-		return new DecoderState(engine, cache, { store: place.store, segments: batch.segments, place });
+		return new DecoderState(engine, cache, { store: place.store, segments: batch.segments, place, attached });
 	}
 
 	/**
@@ -155,7 +171,7 @@ export class DecoderState {
 		engine: DecoderEngine,
 		policy: Policy,
 		snapshot: CacheSnapshot,
-		{ shape, tail, attached }: RestoredParts,
+		{ shape, tail, attached, recalled }: RestoredParts,
 	): DecoderState {
 		const cache = restoreCache(policy, snapshot);
 		if (attached.length !== cache.attached)
@@ -168,7 +184,12 @@ export class DecoderState {
 		const segments = engine
 			.segments(policy)
 			.map((segment, i) => ({ ...segment, format: shape.kinds?.[i]?.format ?? "float32" }));
-		return new DecoderState(engine, cache, { store, segments, tail, attached });
+		try {
+			return new DecoderState(engine, cache, { store, segments, tail, attached, recalled });
+		} catch (error) {
+			store.dispose();
+			throw error;
+		}
 	}
 
 	/** The last tokens of the stream: at least `LEAST_TAIL`, and as many as the policy can need again. */
@@ -213,6 +234,7 @@ export class DecoderState {
 			segments: this.#segments,
 			tail: this.#tail,
 			attached,
+			recalled: this.tally?.snapshot(),
 		});
 	}
 

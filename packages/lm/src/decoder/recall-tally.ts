@@ -4,6 +4,7 @@
  * overwritten takes its count with it.
  */
 import type { SegmentView } from "@tok/kv-cache";
+import { TokError } from "@tok/runtime";
 import type { ArchiveLayout } from "./archive-layout.ts";
 
 /** What one session's row of a run recalled. */
@@ -28,6 +29,17 @@ export interface TallyOptions {
 	readonly heads: number;
 	/** Query heads of each. */
 	readonly group: number;
+}
+
+/** What a tally holds, to go on from elsewhere. */
+export interface TallySnapshot {
+	readonly tokens: number;
+	/** Blocks of the buffers. */
+	readonly places: number;
+	/** Those that were recalled. */
+	readonly blocks: readonly number[];
+	/** [blocks, heads] */
+	readonly mass: Float64Array;
 }
 
 export class RecallTally {
@@ -89,6 +101,37 @@ export class RecallTally {
 			drawn.push({ block, shares });
 		});
 		return drawn;
+	}
+
+	snapshot(): TallySnapshot {
+		const { heads } = this.#options;
+		const places = [...this.#owners.keys()].filter((place) => !Number.isNaN(this.#owners[place]));
+		const mass = new Float64Array(places.length * heads);
+		places.forEach((place, i) => {
+			mass.set(this.#mass.subarray(place * heads, (place + 1) * heads), i * heads);
+		});
+		const blocks = places.map((place) => this.#owners[place] as number);
+		return { tokens: this.#tokens, places: this.#owners.length, blocks, mass };
+	}
+
+	/** Goes on from a snapshot. Throws when it is none of a session with `most` blocks in its buffers. */
+	restore({ tokens, places, blocks, mass }: TallySnapshot, most: number): void {
+		const { heads } = this.#options;
+		const counts = [tokens, places, ...blocks].every((count) => Number.isSafeInteger(count) && count >= 0);
+		const distinct = counts && new Set(blocks.map((block) => block % places)).size === blocks.length;
+		if (!distinct || places > most || mass.length !== blocks.length * heads)
+			throw new TokError(
+				"lm",
+				`snapshot: expected what ${heads} heads recalled of at most ${most} blocks, each in a place of its own, got ` +
+					`${blocks.length} blocks in ${places} places and ${mass.length} shares. The file is not of this program's making.`,
+			);
+		this.#grow(places);
+		this.#tokens = tokens;
+		blocks.forEach((block, i) => {
+			const place = block % places;
+			this.#owners[place] = block;
+			this.#mass.set(mass.subarray(i * heads, (i + 1) * heads), place * heads);
+		});
 	}
 
 	#count(place: number, block: number, head: number, mass: number): void {

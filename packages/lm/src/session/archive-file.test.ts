@@ -186,6 +186,44 @@ describe("S37: an archive on its own", () => {
 		expect(await ask(asked, 9)).toEqual(await ask(await open(), 9));
 	});
 
+	test("begins sessions of a batch, which go on as alone", async () => {
+		await (await reader({}, book.slice(0, 60))).saveArchive(path);
+		const batch = model.createBatch({ policy, size: 3 });
+		const options = { chunk: 1 };
+		const together = await Promise.all([
+			batch.createSessionWithArchive(path, options),
+			batch.createSessionWithArchive(new Blob([readFileSync(path)]), options),
+		]);
+		together.push(batch.createSession(options));
+		expect(together.map(({ stats }) => stats.attached)).toEqual([56, 56, 0]);
+		expect(await rejection(batch.createSessionWithArchive(path))).toContain("expected a free place");
+		const alone = [await open(), await open(), model.createSession({ policy, chunk: 1 })];
+		const prompts = [question, "When was the harbour quiet?", question];
+		const answer = async (session: Session, i: number) =>
+			(await collect(session.generate({ ...greedy, prompt: prompts[i] as string, maxTokens: 40 }))).ids;
+		const answers = await Promise.all(together.map(answer));
+		for (const [i, session] of alone.entries()) {
+			expect(answers[i]).toEqual(await answer(session, i));
+			const passages = together[i]?.recalled() ?? [];
+			expect(passages.map(({ source, start }) => ({ source, start }))).toEqual(
+				session.recalled().map(({ source, start }) => ({ source, start })),
+			);
+		}
+		expect(together[0]?.recalled().some(({ source }) => source === "archive")).toBe(true);
+		// A place that could not be filled is free again, and what its buffers held before is not recalled.
+		together[0]?.dispose();
+		const stop = new AbortController();
+		const begun = batch.createSessionWithArchive(path, {
+			signal: stop.signal,
+			onProgress: (tokens) => tokens >= 16 && stop.abort(new Error("stopped")),
+		});
+		await expect(begun).rejects.toThrow("stopped");
+		const plain = batch.createSession(options);
+		expect(await answer(plain, 0)).toEqual(answers[2]);
+		batch.dispose();
+		expect(await rejection(batch.createSessionWithArchive(path))).toContain("disposed");
+	});
+
 	test("grows by what a session reads on", async () => {
 		await (await reader({}, book.slice(0, 30))).saveArchive(path);
 		const session = await open();

@@ -1,4 +1,6 @@
 /** What was recalled, on a tiny model: S36 of SPEC.md, against a reference that keeps lists. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { parsePolicy } from "@tok/kv-cache";
 import { cpu } from "@tok/runtime-cpu";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -6,8 +8,10 @@ import { loadModel } from "../load-model.ts";
 import type { Model, RecalledPassage, Session } from "../model.ts";
 import { collect } from "../testing/collect.ts";
 import { ReferenceDecoder, type ReferencePolicy } from "../testing/reference-decoder.ts";
+import { resealed, sealedHeader } from "../testing/resealed.ts";
 import { removeFolder, tinyConfig, tinyModelFolder } from "../testing/tiny-model.ts";
 import { joinBlocks } from "./recalled-passages.ts";
+import type { SessionHeader } from "./session-file.ts";
 
 const runtime = cpu({ threads: 1 });
 const greedy = { temperature: 0, ignoreEndOfText: true } as const;
@@ -113,7 +117,6 @@ describe("S36: recalled()", () => {
 		await session.append("a");
 		await session.append(" few words");
 		expect(total(session.recalled())).toBeLessThanOrEqual(total(first) + 1e-12);
-		expect(session.fork().recalled()).toEqual([]);
 		const again = model.createSession({ policy });
 		await again.append(story.repeat(2));
 		expect(again.recalled()).toEqual([]);
@@ -121,6 +124,58 @@ describe("S36: recalled()", () => {
 		expect(again.recalled()).toEqual([]);
 		await collect(again.generate({ ...greedy, maxTokens: 1 }));
 		expect(again.recalled().length).toBeGreaterThan(0);
+	});
+
+	test("goes on in forks and files, apart from the session", async () => {
+		for (const text of [story.slice(0, 70), story.repeat(2)]) {
+			const { session } = await told(text, 12);
+			await session.append(" a few words");
+			const passages = session.recalled();
+			expect(passages.length).toBeGreaterThan(1);
+			const fork = session.fork();
+			const path = join(folder, "told.session");
+			await session.save(path);
+			const restored = await model.restoreSession(path, { chunk: 1 });
+			for (const other of [fork, restored]) expect(other.recalled()).toEqual(passages);
+			// What is read on leaves the archive of each on its own.
+			for (const each of [session, fork, restored]) await each.append("And so it stayed until the morning.");
+			const left = session.recalled();
+			for (const other of [fork, restored, fork.fork()]) expect(other.recalled()).toEqual(left);
+			await collect(fork.generate({ ...greedy, prompt: "Who?", maxTokens: 5 }));
+			expect(fork.recalled()).not.toEqual(left);
+			expect(session.recalled()).toEqual(left);
+		}
+	});
+
+	test("of a file whose header lies under a good checksum is refused", async () => {
+		const { session } = await told(story, 12);
+		const path = join(folder, "lying.session");
+		await session.save(path);
+		const whole = readFileSync(path);
+		const { recalled } = sealedHeader<SessionHeader>(whole);
+		const { blocks = [], shares = 0 } = recalled ?? {};
+		expect(shares).toBe(blocks.length * 3 * 2);
+		for (const change of [
+			{ blocks: blocks.slice(1) },
+			{ blocks: [...blocks, 0], shares: shares + 6 },
+			{ blocks: blocks.map(() => blocks[0]) },
+			{ blocks: blocks.map((block) => -block) },
+			{ blocks: blocks.map((block) => block + 0.5) },
+			{ blocks: "all" },
+			{ places: 1e12 },
+			{ places: 1 },
+			{ tokens: -1 },
+			{ shares: shares - 6 },
+			{ shares: 1e12 },
+			{ shares: "many" },
+		]) {
+			writeFileSync(path, resealed(whole, { recalled: { ...recalled, ...change } }));
+			await expect(model.restoreSession(path), JSON.stringify(change)).rejects.toThrow(
+				/not of this program's making|lacks a field|not as long as its header says/,
+			);
+		}
+		writeFileSync(path, whole);
+		expect((await model.restoreSession(path)).recalled()).toEqual(session.recalled());
 	});
 
 	test("has nothing without an archive, or before it holds a block", async () => {

@@ -1,12 +1,18 @@
 /** Sessions that share the runs of a graph: the implementation of `Batch`. */
 import type { Policy } from "@tok/kv-cache";
 import type { StepBatch } from "../decoder/step-batch.ts";
-import type { Batch, Session, SessionOptions } from "../model.ts";
+import type { ArchiveFileOptions, Batch, Session, SessionOptions } from "../model.ts";
 
 /** What a batch needs of the model that made it. */
 export interface BatchModel {
 	/** A session in a place of the batch. */
 	open(steps: StepBatch, options: SessionOptions): Session;
+	/** The same, beginning with an archive. */
+	openWithArchive(
+		steps: StepBatch,
+		source: string | Blob,
+		options: SessionOptions & ArchiveFileOptions,
+	): Promise<Session>;
 	/** Batches that are open; disposed with the model. */
 	readonly batches: Set<Batch>;
 }
@@ -35,9 +41,20 @@ export class SessionBatch implements Batch {
 	}
 
 	createSession(options: Partial<SessionOptions> = {}): Session {
+		return this.#keep(this.#model.open(this.#steps, { policy: this.policy, ...options }));
+	}
+
+	async createSessionWithArchive(
+		source: string | Blob,
+		options: Partial<SessionOptions> & ArchiveFileOptions = {},
+	): Promise<Session> {
+		const all = { policy: this.policy, ...options };
+		return this.#keep(await this.#model.openWithArchive(this.#steps, source, all));
+	}
+
+	#keep(session: Session): Session {
 		// A batch outlives many sessions.
 		for (const each of this.#sessions) if (each.stats.bytes === 0) this.#sessions.delete(each);
-		const session = this.#model.open(this.#steps, { policy: this.policy, ...options });
 		this.#sessions.add(session);
 		return session;
 	}

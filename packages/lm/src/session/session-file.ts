@@ -1,9 +1,11 @@
 /**
- * A session in a file: a sealed one whose body is the logits, float32, and the cache's buffers. Written aside and
- * renamed; read back only when every byte is there and unchanged.
+ * A session in a file: a sealed one whose body is the logits, float32, what the last generation recalled, float64
+ * [blocks, heads], and the cache's buffers. Written aside and renamed; read back only when every byte is there and
+ * unchanged.
  */
 import type { CacheSnapshot } from "@tok/kv-cache";
 import type { KvShape } from "@tok/runtime";
+import type { TallySnapshot } from "../decoder/recall-tally.ts";
 import { openBytes, writeBytes } from "../formats/open-bytes.ts";
 import { bodyOf, checkSeal, openSealed, type Seal, type SealedFile, seal } from "../formats/sealed-file.ts";
 import type { Precision, SessionInfo, WriteTarget } from "../model.ts";
@@ -31,6 +33,8 @@ export interface SessionHeader {
 	readonly cacheBytes: number;
 	/** What the app has given to be kept with it; absent when it gave nothing. */
 	readonly data?: unknown;
+	/** What the last generation recalled, but for the shares, of which there are so many. Defaults to nothing. */
+	readonly recalled?: Omit<TallySnapshot, "mass"> & { readonly shares: number };
 }
 
 export interface SavedSession {
@@ -38,22 +42,35 @@ export interface SavedSession {
 	readonly path: string;
 	readonly header: SessionHeader;
 	readonly logits: Float32Array | undefined;
+	readonly recalled: TallySnapshot | undefined;
 	/** The cache's bytes, piece by piece. */
 	cache(): Iterable<Uint8Array>;
 	close(): void;
 }
 
+/** What a file holds besides its header. */
+interface SessionBody {
+	readonly logits: Float32Array | undefined;
+	readonly recalled: TallySnapshot | undefined;
+	readonly cache: AsyncIterable<Uint8Array>;
+}
+
 export async function writeSession(
 	target: WriteTarget,
-	header: SessionHeader,
-	logits: Float32Array | undefined,
-	cache: AsyncIterable<Uint8Array>,
+	header: Omit<SessionHeader, "recalled">,
+	{ logits, recalled, cache }: SessionBody,
 ): Promise<void> {
+	const { mass, ...counts } = recalled ?? {};
+	const shares = mass?.length ?? 0;
 	async function* body(): AsyncGenerator<Uint8Array> {
 		if (logits !== undefined) yield new Uint8Array(logits.buffer, logits.byteOffset, logits.byteLength);
+		if (mass !== undefined) yield new Uint8Array(mass.buffer, mass.byteOffset, mass.byteLength);
 		yield* cache;
 	}
-	await writeBytes(target, seal(SESSION, header, body()));
+	await writeBytes(
+		target,
+		seal(SESSION, { ...header, ...(shares > 0 && { recalled: { ...counts, shares } }) }, body()),
+	);
 }
 
 /** Opens a saved session. Rejects with a TokError for what is none, was cut or was altered. */
@@ -64,11 +81,17 @@ export async function openSession(from: string | Blob): Promise<SavedSession> {
 		// Nothing is believed before all of it is found to be what was written.
 		for (const _ of checkSeal(file));
 		const header = checkedHeader(file);
-		const cacheStart = start + 4 * header.logits;
+		const { recalled: counts } = header;
+		const sharesStart = start + 4 * header.logits;
+		const cacheStart = sharesStart + 8 * (counts?.shares ?? 0);
 		if (cacheStart + header.cacheBytes !== end) throw file.damaged("it is not as long as its header says");
 		return {
 			path: source.path,
 			header,
+			recalled: counts && {
+				...counts,
+				mass: new Float64Array(source.read(sharesStart, cacheStart - sharesStart).buffer),
+			},
 			logits:
 				header.logits === 0 ? undefined : new Float32Array(source.read(start, 4 * header.logits).buffer),
 			cache: () => bodyOf(file, cacheStart),
@@ -97,13 +120,16 @@ export async function inspectSession(source: string | Blob): Promise<SessionInfo
 /** Checks the fields whose values are used here; the others are compared with what the model expects. */
 function checkedHeader(file: SealedFile): SessionHeader {
 	const header = file.header() as Partial<SessionHeader> | null;
-	const { model, precision, policy, shape, tail, attached, pending, random, logits, cacheBytes } =
+	const { model, precision, policy, shape, tail, attached, pending, random, logits, cacheBytes, recalled } =
 		header ?? {};
 	const valid =
 		[model, precision, policy].every((text) => typeof text === "string") &&
 		(random === null || isRandomState(random)) &&
 		[tail, attached, pending].every((ids) => Array.isArray(ids)) &&
-		[logits, cacheBytes].every((count) => Number.isSafeInteger(count) && (count as number) >= 0);
+		(recalled === undefined || Array.isArray(recalled?.blocks)) &&
+		[logits, cacheBytes, recalled?.shares ?? 0].every(
+			(count) => Number.isSafeInteger(count) && (count as number) >= 0,
+		);
 	const { kinds = [] } = shape ?? {};
 	if (!valid || typeof shape !== "object" || shape === null || !Array.isArray(kinds))
 		throw file.damaged("its header lacks a field");

@@ -206,7 +206,7 @@ export class DecoderSession implements Session {
 
 	async save(target: WriteTarget, { data }: SaveOptions = {}): Promise<void> {
 		await this.#exclusively("save", async () => {
-			const { cache, store, tail, attached } = this.#state;
+			const { cache, store, tail, attached, tally } = this.#state;
 			const model = this.#model;
 			const header = {
 				model: model.fingerprint(),
@@ -222,7 +222,8 @@ export class DecoderSession implements Session {
 				cacheBytes: store.bytes,
 				data,
 			};
-			await writeSession(target, header, this.#logits, store.read());
+			const body = { logits: this.#logits, recalled: tally?.snapshot(), cache: store.read() };
+			await writeSession(target, header, body);
 		});
 	}
 
