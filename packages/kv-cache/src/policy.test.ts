@@ -24,6 +24,10 @@ describe("text", () => {
 		["recompute:256", [recompute(256)]],
 		["sink:4,memory:16384/8x16,rolling:1020", [sink(4), memory({ capacity: 16384 }), rolling(1020)]],
 		["memory:60/2x3,rolling:9", [memory({ capacity: 60, recall: 2, blockSize: 3 }), rolling(9)]],
+		[
+			"memory:64/8x4/16,rolling:9",
+			[memory({ capacity: 64, recall: 8, blockSize: 4, every: 16 }), rolling(9)],
+		],
 		["compressive:128/4/mean,rolling:9", [compressive({ slots: 128, rate: 4 }), rolling(9)]],
 		[
 			"sink:4,compressive:32/4/max,memory:1024/8x16,rolling:252:turns",
@@ -58,13 +62,14 @@ describe("text", () => {
 		"memory:1024,rolling:252",
 		"memory:1024/8,rolling:252",
 		"memory:1024/8x,rolling:252",
+		"memory:1024/8x16/,rolling:252",
 		"memory:-1024/8x16,rolling:252",
 		"compressive:128,rolling:252",
 		"compressive:128/4/,rolling:252",
 		"compressive:128/4/Mean,rolling:252",
 	])('K26 K27: "%s" is refused with what can be written', (text) => {
 		expect(() => parsePolicy(text)).toThrow(
-			/^\[tok\/kv-cache] policy: expected dense, sink:N, rolling:N, rolling:N:turns, recompute:N, memory:CAPACITY\/BLOCKSxSIZE or compressive:SLOTS\/RATE\/COMPRESSOR, got "/,
+			/^\[tok\/kv-cache] policy: expected dense, sink:N, rolling:N, rolling:N:turns, recompute:N, memory:CAPACITY\/BLOCKSxSIZE\/EVERY or compressive:SLOTS\/RATE\/COMPRESSOR, got "/,
 		);
 	});
 
@@ -102,6 +107,7 @@ describe("sizes", () => {
 			"memory capacity: expected a multiple of the block size 16, got 1000. Use 1008.",
 		],
 		["memory:64/5x16,rolling:252", "memory recall: expected an integer from 1 to 4, got 5"],
+		["memory:64/1x16/0,rolling:252", "memory every: expected an integer from 1 to 2147483647, got 0"],
 		["memory:64/0x16,rolling:252", "memory recall: expected an integer from 1 to 4, got 0"],
 		["compressive:0/4,rolling:252", "compressive slots: expected an integer from 1 to 2147483647, got 0"],
 		["compressive:9/1,rolling:252", "compressive rate: expected an integer from 2 to 2147483647, got 1"],

@@ -97,9 +97,14 @@ const forms: readonly (readonly [RegExp, (...parts: string[]) => Segment])[] = [
 			compressive({ slots: Number(slots), rate: Number(rate), compressor }),
 	],
 	[
-		/^memory:(\d+)\/(\d+)x(\d+)$/,
-		(capacity, recall, blockSize) =>
-			memory({ capacity: Number(capacity), recall: Number(recall), blockSize: Number(blockSize) }),
+		/^memory:(\d+)\/(\d+)x(\d+)(?:\/(\d+))?$/,
+		(capacity, recall, blockSize, every = "1") =>
+			memory({
+				capacity: Number(capacity),
+				recall: Number(recall),
+				blockSize: Number(blockSize),
+				every: Number(every),
+			}),
 	],
 ];
 
@@ -109,7 +114,7 @@ function parseSegment(text: string): Segment {
 		if (match !== null) return make(...match.slice(1));
 	}
 	fail(
-		"policy: expected dense, sink:N, rolling:N, rolling:N:turns, recompute:N, memory:CAPACITY/BLOCKSxSIZE or " +
+		"policy: expected dense, sink:N, rolling:N, rolling:N:turns, recompute:N, memory:CAPACITY/BLOCKSxSIZE/EVERY or " +
 			`compressive:SLOTS/RATE/COMPRESSOR, got "${text}". Join segments by commas, as in "sink:4,rolling:252".`,
 	);
 }

@@ -45,6 +45,11 @@ export interface MemoryOptions {
 	readonly blockSize?: number;
 	/** Blocks that a query recalls, an integer ≥ 1, at most all. Defaults to 8. */
 	readonly recall?: number;
+	/**
+	 * Tokens for which a choice of blocks holds, an integer ≥ 1: the first of them chooses, the others see the same blocks,
+	 * and spend nothing on scoring the archive. Defaults to 1.
+	 */
+	readonly every?: number;
 }
 
 /**
@@ -53,7 +58,7 @@ export interface MemoryOptions {
  *
  * Throws on numbers out of range.
  */
-export function memory({ capacity, blockSize = 16, recall = 8 }: MemoryOptions): Segment {
+export function memory({ capacity, blockSize = 16, recall = 8, every = 1 }: MemoryOptions): Segment {
 	integer("memory block size", blockSize, 1, mostSlotsOfTensor, "Give the tokens of a block.");
 	integer(
 		"memory capacity",
@@ -74,13 +79,15 @@ export function memory({ capacity, blockSize = 16, recall = 8 }: MemoryOptions):
 		capacity / blockSize,
 		"Give the blocks to recall, at most all of them.",
 	);
+	integer("memory every", every, 1, mostSlotsOfTensor, "Give the tokens for which a choice holds.");
 	return {
 		kind: "memory",
 		takes: { group: blockSize, entries: blockSize },
 		slots: capacity,
 		distance: "edge",
 		recall,
-		describe: () => `memory:${capacity}/${recall}x${blockSize}`,
+		...(every > 1 && { every }),
+		describe: () => `memory:${capacity}/${recall}x${blockSize}${every > 1 ? `/${every}` : ""}`,
 		head: (_start, end) => Math.ceil((end - capacity) / blockSize) * blockSize,
 	};
 }

@@ -36,6 +36,8 @@ export interface Segment {
 	readonly distance?: number | "edge";
 	/** A query sees only this many blocks of it, of `takes.group` entries each: those that it recalls. Defaults to all. */
 	readonly recall?: number;
+	/** Tokens for which a choice of blocks holds, made by the first of them. Defaults to 1: each chooses for itself. */
+	readonly every?: number;
 	/** What makes one entry of a group, by name. Defaults to keeping entries as they are. */
 	readonly compressor?: string;
 	/** The text that `parsePolicy` reads: "rolling:252". Equal segments have equal descriptions. */

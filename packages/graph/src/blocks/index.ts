@@ -11,4 +11,4 @@ export { type ExpertsOptions, type ExpertWeight, experts } from "./experts.ts";
 export { type BlockWeight, type DenseWeight, type LinearWeight, linear } from "./linear.ts";
 export { type GatedMlpOptions, gatedMlp } from "./mlp.ts";
 export { rmsNorm } from "./norm.ts";
-export type { RecallChoices, RecalledSegment, Traces } from "./recall.ts";
+export type { KeptChoices, RecallChoices, RecalledSegment, Traces } from "./recall.ts";

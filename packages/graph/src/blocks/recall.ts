@@ -4,7 +4,8 @@
  * mass of the un-rotated query over all archived un-rotated keys as the score, and all recalled keys at one distance.
  *
  * A choice is made for `span` queries in a row, by some of them, its voters: each token chooses for itself with a span
- * of 1; a prompt's chunk may share one choice.
+ * of 1; a prompt's chunk may share one choice. Choices may also be kept: then some are made here, none of them in a step
+ * that keeps all, and each place picks one that is made or one that comes from a step before.
  */
 import { add, div, min, mul } from "../ops/arithmetic.ts";
 import { cast } from "../ops/comparison.ts";
@@ -16,14 +17,23 @@ import type { Dim, DType, Value } from "../types.ts";
 import type { Rotation } from "./attention.ts";
 import { isCoded, type Stored, scoresOf } from "./coded.ts";
 
+/** Choices of steps before, and who goes on with them. */
+export interface KeptChoices {
+	readonly blocks: Value<"int64">; // [batch, heads, kept, blocks that a choice takes]
+	/** MASKED where there is none. */
+	readonly mask: Value<"float32">; // [batch, heads, kept, blocks that a choice takes], 0 or MASKED
+	/** 1 for the one that a place picks: of those that are kept, a spare one that none picks, and those that are made. */
+	readonly pick: Value<"float32">; // [batch, 1, choices, kept + 1 + made]
+}
+
 /** Who chooses, and among what. The same for every layer that remembers in as many heads. */
 export interface RecallChoices {
-	/** Tokens whose queries choose. */
-	readonly voters: Value<"int64">; // [choices, voters]
+	/** Tokens whose queries choose. Without kept choices as many are made as there are choices. */
+	readonly voters: Value<"int64">; // [made, voters]
 	/** 1 where a choice may take a block, 0 elsewhere. */
-	readonly visible: Value<"float32">; // [batch, 1, choices, blocks]
+	readonly visible: Value<"float32">; // [batch, 1, made, blocks]
 	/** 0 where `visible` is 1, MASKED elsewhere. */
-	readonly mask: Value<"float32">; // [batch, 1, choices, blocks]
+	readonly mask: Value<"float32">; // [batch, 1, made, blocks]
 	/** ((sequence · heads + head) · headDim + d) · blocks: where a channel's blocks begin. */
 	readonly keyRows: Value<"int64">; // [batch, heads, 1, headDim, 1]
 	/** (sequence · heads + head) · blocks: where a head's blocks begin. */
@@ -44,6 +54,8 @@ export interface RecalledSegment {
 	/** What rotation multiplies a query by besides (yarn's attention factor). Defaults to 1. */
 	readonly gain?: number;
 	readonly choices: RecallChoices;
+	/** Defaults to none: each place has the choice that is made for it. */
+	readonly kept?: KeptChoices | undefined;
 }
 
 /** What was recalled, as attention sees it: `entries` more of them behind the others. */
@@ -79,14 +91,15 @@ export function recall(
 	rotated: Value<"float32">,
 	segment: RecalledSegment,
 ): Recalled {
-	const { key, value, blockSize, blocks, choices } = segment;
+	const { key, value, blockSize, blocks, choices, kept } = segment;
 	const kvHeads = query.shape[1] as number;
 	const heads = ofHeads(segment.heads, kvHeads);
 	const asking = heads.take(query);
 	const [batch, remembering, group, tokens, headDim] = asking.shape as [Dim, number, number, Dim, number];
-	const count = choices.voters.shape[0] as Dim;
+	const count = (kept === undefined ? choices.voters.shape[0] : kept.pick.shape[2]) as Dim;
 	const entries = blocks * blockSize;
-	const chosen = choose(asking, segment); // [batch, heads, choices, blocks]
+	const made = choose(asking, segment);
+	const chosen = kept === undefined ? made : picked(made, kept); // [batch, heads, choices, blocks]
 
 	const places = add(choices.valueRows, chosen.indices); // [batch, heads, choices, blocks]
 	const keyPlaces = add(choices.keyRows, unsqueeze(chosen.indices, [3])); // [batch, heads, choices, headDim, blocks]
@@ -170,22 +183,44 @@ function ofHeads(heads: readonly number[], kvHeads: number): HeadSelection {
 	};
 }
 
+interface Choices {
+	/** Below 0 for blocks that are not in sight. */
+	readonly values: Value<"float32">; // [batch, heads, choices, blocks]
+	readonly indices: Value<"int64">; // [batch, heads, choices, blocks]
+}
+
+/** Each place's choice. A product with rows of a single 1 changes no number, and float32 holds every index there is. */
+function picked(made: Choices, { blocks, mask, pick }: KeptChoices): Choices {
+	const indices = cast(concat([blocks, made.indices], 2), "float32");
+	return {
+		values: matMul(pick, concat([mask, min(made.values, 0)], 2)),
+		indices: cast(matMul(pick, indices), "int64"),
+	};
+}
+
 /** The blocks with the most softmax mass, summed over a group's heads and a choice's voters. */
 function choose(
 	query: Value<"float32">, // [batch, heads, group, tokens, headDim]
-	{ key, blockSize, blocks, gain = 1, choices }: RecalledSegment,
-): { readonly values: Value<"float32">; readonly indices: Value<"int64"> } {
+	{ key, blockSize, blocks, gain = 1, choices, kept }: RecalledSegment,
+): Choices {
 	const [, heads, group, , headDim] = query.shape as [Dim, number, number, Dim, number];
 	const { voters, visible, mask } = choices;
-	const [count, each] = voters.shape as [Dim, Dim];
+	const each = voters.shape[1] as Dim;
+	const all = visible.shape[3] as Dim;
 	const voting = reshape(gather(query, voters, 3), [0, heads, group, -1, headDim]);
 	const asking = gain === 1 ? voting : mul(voting, gain);
-	const weights = softmax(scoresOf(asking, key), -1); // [batch, heads, group, choices · voters, slots]
-	const perBlock = reduceSum(reshape(weights, [0, 0, 0, 0, -1, blockSize]), [5]);
-	const byChoice = reshape(perBlock, [0, 0, 0, count, each, -1]); // [batch, heads, group, choices, voters, blocks]
+	const weights = softmax(scoresOf(asking, key), -1); // [batch, heads, group, made · voters, slots]
+	// The choices are what −1 stands for, as there may be none of them.
+	const perBlock = reduceSum(reshape(weights, [0, 0, 0, -1, all, blockSize]), [5]);
+	const byChoice = reshape(perBlock, [0, 0, 0, -1, each, all]); // [batch, heads, group, made, voters, blocks]
 	// Entries out of sight took part in the softmax: each head's mass is what lies in sight, 1 in all.
 	const inSight = mul(byChoice, unsqueeze(visible, [2, 4]));
 	const whole = add(reduceSum(inSight, [5], { keepDims: true }), NOTHING);
-	const mass = reduceSum(div(inSight, whole), [2, 4]); // [batch, heads, choices, blocks]
-	return topK(add(mass, mask), blocks);
+	const mass = reduceSum(div(inSight, whole), [2, 4]); // [batch, heads, made, blocks]
+	const scores = add(mass, mask);
+	if (kept === undefined) return topK(scores, blocks);
+	// onnxruntime 1.30's TopK divides by the number of rows and dies of none (SIGFPE): a spare one is always there. To go
+	// when it takes tensors without elements, as every other operator here does.
+	const spare = expand(query.graph.scalar("float32", 0), [query.shape[0] as Dim, heads, 1, all]);
+	return topK(concat([spare, scores], 2), blocks);
 }

@@ -32,7 +32,9 @@ export function reshape<D extends DType>(x: Value<D>, shape: readonly Dim[]): Va
 	// A length of zero is not a copy: −1 resolves it when nothing else is unknown.
 	const unknown = shape.indexOf(-1);
 	const several = unknown < 0 ? target : target.map((dim, axis) => (axis === unknown ? -1 : dim));
-	const lengths = rest.length > 1 ? shapeTensor(x.graph, several) : x.graph.ints(numbers);
+	// A −1 on a dimension that stays: it may be of length zero, which a 0 would have the runtime divide by.
+	const stays = unknown >= 0 && target[unknown] === x.shape[unknown] && rest.length === 1;
+	const lengths = rest.length > 1 || stays ? shapeTensor(x.graph, several) : x.graph.ints(numbers);
 	return emit(x.graph, "Reshape", [x, lengths], { dtype: x.dtype, shape: target });
 }
 

@@ -8,6 +8,8 @@ export interface ArchiveLayout {
 	readonly blockSize: number;
 	/** Most entries that it keeps. */
 	readonly capacity: number;
+	/** Tokens for which a choice of blocks holds. */
+	readonly every: number;
 	/** Stream index of the first token that no sink takes, which is the first to arrive in the end. */
 	readonly origin: number;
 	/** Tokens that an entry stands for: 1, or more where it is sent entries that were merged. */
@@ -21,13 +23,13 @@ export interface ArchiveLayout {
 /** Undefined for a policy without a segment that is recalled. */
 export function archiveLayout(policy: Policy): ArchiveLayout | undefined {
 	const segment = policy.findIndex(({ recall }) => recall !== undefined);
-	const { takes, slots: capacity } = policy[segment] ?? {};
+	const { takes, slots: capacity, every = 1 } = policy[segment] ?? {};
 	if (capacity === undefined || typeof takes !== "object") return undefined;
 	const origin = policy.reduce((sum, { takes, slots }) => sum + (takes === "tokens" ? slots : 0), 0);
 	const tokensPerEntry = weights(policy)[segment] as number;
 	const portable = segment === policy.length - 2;
 	const sendsOn = typeof policy[segment - 1]?.takes === "object";
-	return { segment, blockSize: takes.entries, capacity, origin, tokensPerEntry, sendsOn, portable };
+	return { segment, blockSize: takes.entries, capacity, every, origin, tokensPerEntry, sendsOn, portable };
 }
 
 /** Tokens of the stream, counted from its end, among which all are that an archive and what comes after it hold. */

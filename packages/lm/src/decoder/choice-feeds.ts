@@ -9,6 +9,7 @@ import type { DecoderConfig } from "./decoder-config.ts";
 import { decoderInputs } from "./decoder-inputs.ts";
 import { headCounts, type Recall } from "./graph-segments.ts";
 import { integers } from "./host-tensors.ts";
+import { type KeptRow, keptFeeds } from "./kept-feeds.ts";
 
 /** "each": every token for itself. "shared": one choice for all tokens of the step. */
 export type Choosing = "each" | "shared";
@@ -17,8 +18,8 @@ export type Choosing = "each" | "shared";
 const VOTERS = 8;
 
 export interface ChoiceStep {
-	/** The archive as each row of the batch sees it; undefined for a row that nobody reads. */
-	readonly views: readonly (SegmentView | undefined)[];
+	/** The archive as each row of the batch sees it, and what the row goes on with; undefined for a row that nobody reads. */
+	readonly rows: readonly (KeptRow | undefined)[];
 	readonly tokens: number;
 	/** Of the buffers. */
 	readonly slots: number;
@@ -36,20 +37,22 @@ export class ChoiceFeeds {
 		this.#headDim = headDim;
 	}
 
-	of({ views, tokens, slots, choosing }: ChoiceStep): Record<string, Tensor> {
-		const voters = choosing === "each" ? Array.from({ length: tokens }, (_, i) => i) : spread(tokens, VOTERS);
-		const choices = choosing === "each" ? tokens : 1;
+	of({ rows, tokens, slots, choosing }: ChoiceStep): Record<string, Tensor> {
+		const each = choosing === "each";
+		const made = each ? this.#makers(rows, tokens) : [0];
+		const voters = each ? made : spread(tokens, VOTERS);
 		const blocks = slots / this.#recall.blockSize;
-		const mask = new Float32Array(views.length * choices * blocks).fill(MASKED);
-		views.forEach((view, i) => {
-			const own = mask.subarray(i * choices * blocks, (i + 1) * choices * blocks);
-			if (view !== undefined) this.#fillMask(view, own, choices, slots);
+		const size = made.length * blocks;
+		const mask = new Float32Array(rows.length * size).fill(MASKED);
+		rows.forEach((row, i) => {
+			if (row !== undefined) this.#fillMask(row.view, mask.subarray(i * size, (i + 1) * size), made, slots);
 		});
-		const dims = [views.length, 1, choices, blocks];
+		const dims = [rows.length, 1, made.length, blocks];
 		const visible = mask.map((value) => Number(value === 0));
 		return {
-			...this.#placesOf(views.length, blocks),
-			[decoderInputs.voters]: integers([choices, voters.length / choices], voters),
+			...this.#placesOf(rows.length, blocks),
+			...(this.#recall.keeps && keptFeeds(rows, { tokens: each ? tokens : 1, made, slots }, this.#recall)),
+			[decoderInputs.voters]: integers([made.length, each ? 1 : voters.length], voters),
 			[decoderInputs.blockMask]: { dtype: "float32", dims, data: mask },
 			[decoderInputs.visibleBlocks]: { dtype: "float32", dims, data: visible },
 		};
@@ -72,15 +75,23 @@ export class ChoiceFeeds {
 		return places;
 	}
 
-	/** A shared choice takes what the first token sees, and so every other. */
-	#fillMask(view: SegmentView, out: Float32Array, choices: number, slots: number): void {
-		const first = {
+	/** Tokens that choose in some row. */
+	#makers(rows: ChoiceStep["rows"], tokens: number): readonly number[] {
+		const all = [...Array(tokens).keys()];
+		if (!this.#recall.keeps) return all;
+		return all.filter((token) => rows.some((row) => row?.choosers.made.includes(token)));
+	}
+
+	/** Of the tokens that choose. A shared choice takes what the first token sees, and so every other. */
+	#fillMask(view: SegmentView, out: Float32Array, made: readonly number[], slots: number): void {
+		const of = (all: Float64Array): Float64Array => Float64Array.from(made, (token) => all[token] as number);
+		const choosing = {
 			...view,
-			visibleFrom: view.visibleFrom.subarray(0, choices),
-			visibleTo: view.visibleTo.subarray(0, choices),
-			queryPositions: view.queryPositions.subarray(0, choices),
+			visibleFrom: of(view.visibleFrom),
+			visibleTo: of(view.visibleTo),
+			queryPositions: of(view.queryPositions),
 		};
-		segmentMask(first, out, { block: this.#recall.blockSize, slots });
+		segmentMask(choosing, out, { block: this.#recall.blockSize, slots });
 	}
 }
 

@@ -92,10 +92,12 @@ export class DecoderEngine {
 		const sendsOn = archiveLayout(policy)?.sendsOn === true;
 		const parts = sendsOn ? headsWithoutWindow(this.config) : this.remembering.heads;
 		const formats = segmentFormats(policy, this.remembering);
-		return policy.map(({ recall, takes }, segment) => ({
+		return policy.map(({ recall, takes, every = 1 }, segment) => ({
 			format: formats[segment] ?? "float32",
 			...(recall !== undefined &&
-				typeof takes === "object" && { recall: { blocks: recall, blockSize: takes.entries, parts } }),
+				typeof takes === "object" && {
+					recall: { blocks: recall, blockSize: takes.entries, parts, keeps: every > 1 },
+				}),
 		}));
 	}
 

@@ -18,12 +18,18 @@ export const decoderInputs = {
 	 * keys.
 	 */
 	mask: (window: number | undefined, part: number): string => `mask.${window ?? "full"}.${part}`,
-	/** int64 [choices, voters]; see `RecallChoices` for this and what follows. */
+	/** int64 [made, voters]; see `RecallChoices` for this and what follows, `KeptChoices` for what is kept. */
 	voters: "recall.voters",
-	/** float32 [batch, 1, choices, blocks] */
+	/** float32 [batch, 1, made, blocks] */
 	visibleBlocks: "recall.visible",
-	/** float32 [batch, 1, choices, blocks] */
+	/** float32 [batch, 1, made, blocks] */
 	blockMask: "recall.mask",
+	/** int64 [batch, heads that remember, kept, blocks of a choice]; where choices hold for several tokens. */
+	keptBlocks: "recall.kept",
+	/** float32 of the same shape */
+	keptMask: "recall.kept_mask",
+	/** float32 [batch, 1, choices, kept + 1 + made] */
+	pick: "recall.pick",
 	/** int64 [batch, heads, 1, headDim, 1], for layers that remember in so many heads */
 	keyRows: (heads: number): string => `recall.keys.${heads}`,
 	/** int64 [batch, heads, 1, 1] */

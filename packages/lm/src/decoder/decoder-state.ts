@@ -18,9 +18,19 @@ import { type KvShape, type KvStore, TokError } from "@tok/runtime";
 import { type ArchiveLayout, archiveLayout, tokensInReach } from "./archive-layout.ts";
 import { type ArchiveExtent, archiveExtent, archiveRows } from "./archive-rows.ts";
 import { paddedSlots } from "./cache-cost.ts";
+import type { Choosing } from "./choice-feeds.ts";
 import { createStore } from "./create-store.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import type { GraphSegment } from "./graph-segments.ts";
+import {
+	type Choosers,
+	checkHeld,
+	chooserOf,
+	choosersOf,
+	type HeldChoice,
+	heldBy,
+	tokensAlike,
+} from "./held-choice.ts";
 import { type Recalled, RecallTally, type TallySnapshot } from "./recall-tally.ts";
 import type { BatchPlace, StepBatch } from "./step-batch.ts";
 import { StepFeeds, type StepRow } from "./step-feeds.ts";
@@ -47,6 +57,7 @@ export interface Reading {
 interface Ahead {
 	readonly ids: readonly number[];
 	readonly plan: Plan;
+	readonly choosers: Choosers | undefined;
 	readonly recalled: Recalled | undefined;
 	readonly writes: Write[];
 	kept: number;
@@ -62,6 +73,8 @@ interface StateParts {
 	readonly attached?: readonly number[];
 	/** What the last generation recalled. */
 	readonly recalled?: TallySnapshot | undefined;
+	/** A choice that holds. */
+	readonly held?: HeldChoice | undefined;
 }
 
 /** What a session file has besides the snapshot. */
@@ -70,6 +83,7 @@ interface RestoredParts {
 	readonly tail: readonly number[];
 	readonly attached: readonly number[];
 	readonly recalled: TallySnapshot | undefined;
+	readonly held?: HeldChoice | undefined;
 }
 
 export class DecoderState {
@@ -92,6 +106,8 @@ export class DecoderState {
 	/** The last tokens of the stream, `#tailLimit` of them and at times some more. */
 	#tail: number[];
 	readonly #tailLimit: number;
+	/** The last choice, where choices hold for several tokens. */
+	#held: HeldChoice | undefined;
 	/** What `readAhead` has read and not settled. */
 	#ahead: Ahead | undefined;
 
@@ -105,6 +121,7 @@ export class DecoderState {
 			tail = [],
 			attached = [],
 			recalled,
+			held,
 		}: StateParts,
 	) {
 		this.#engine = engine;
@@ -119,7 +136,7 @@ export class DecoderState {
 		this.#ropes = engine.frequencies(cache.policy, cache.positions);
 		this.archive = archiveLayout(cache.policy);
 		const { queryHeads, kvHeads } = engine.config;
-		const parts = segments[this.archive?.segment ?? -1]?.recall?.parts ?? [];
+		const { parts = [], blocks = 0 } = segments[this.archive?.segment ?? -1]?.recall ?? {};
 		this.memoryHeads = parts.flatMap(({ layer, heads }) => heads.map((head) => ({ layer, head })));
 		this.tally =
 			this.archive &&
@@ -128,6 +145,9 @@ export class DecoderState {
 				heads: this.memoryHeads.length,
 				group: queryHeads / kvHeads,
 			});
+		if (held !== undefined)
+			checkHeld(held, { length: cache.length, count: this.memoryHeads.length * blocks });
+		this.#held = held;
 		if (this.archive !== undefined && recalled !== undefined)
 			this.tally?.restore(recalled, (store.shape.slots[this.archive.segment] ?? 0) / this.archive.blockSize);
 	}
@@ -171,7 +191,7 @@ export class DecoderState {
 		engine: DecoderEngine,
 		policy: Policy,
 		snapshot: CacheSnapshot,
-		{ shape, tail, attached, recalled }: RestoredParts,
+		{ shape, tail, attached, recalled, held }: RestoredParts,
 	): DecoderState {
 		const cache = restoreCache(policy, snapshot);
 		if (attached.length !== cache.attached)
@@ -185,7 +205,7 @@ export class DecoderState {
 			.segments(policy)
 			.map((segment, i) => ({ ...segment, format: shape.kinds?.[i]?.format ?? "float32" }));
 		try {
-			return new DecoderState(engine, cache, { store, segments, tail, attached, recalled });
+			return new DecoderState(engine, cache, { store, segments, tail, attached, recalled, held });
 		} catch (error) {
 			store.dispose();
 			throw error;
@@ -235,12 +255,19 @@ export class DecoderState {
 			tail: this.#tail,
 			attached,
 			recalled: this.tally?.snapshot(),
+			held: this.#held,
 		});
+	}
+
+	/** The choice of blocks that the next tokens go on with; undefined where each token chooses for itself. */
+	get held(): HeldChoice | undefined {
+		return this.#held;
 	}
 
 	/** Forgets the last `count` tokens. Throws when the policy has not retained them. */
 	rewind(count: number): void {
 		this.cache.rewind(count);
+		if (this.#held !== undefined && this.#held.at >= this.cache.length) this.#held = undefined;
 		// From the tail as others see it, so that a restored state remembers no less than this one.
 		if (count > 0) this.#tail = this.tail.slice(0, -count);
 	}
@@ -259,12 +286,20 @@ export class DecoderState {
 		// Nothing is cached under `recompute`, so tokens that nobody scores need not be read in pieces, or at all.
 		const whole = recompute?.kind === "recompute" && scored !== "all";
 		const count = whole ? to - from : Math.min(chunk, to - from);
-		const plan = cache.plan(count, { scored: scored === "all" ? "all" : "last" });
+		let plan = cache.plan(count, { scored: scored === "all" ? "all" : "last" });
+		// Where only the last token's logits are wanted, the others need not choose for themselves what they recall.
+		const each = scored === "all" || plan.read === 1;
+		if (each) plan = this.#cut(plan);
+		const choosers = each ? this.#choosers(plan.read) : undefined;
 		const fresh = Array.from({ length: plan.take }, (_, i) => ids[from + i] as number);
 		const complete = plan.take === to - from;
 		const wanted = scored === "last" && !complete ? "none" : scored;
 		let result: StepResult = { logits: new Float32Array(0), recalled: undefined };
-		if (!(whole && wanted === "none")) result = await this.#run(plan, this.#fed(plan, fresh), wanted);
+		if (!(whole && wanted === "none")) {
+			const row = { plan, ids: this.#fed(plan, fresh), ropes: this.#ropes, held: this.#held, choosers };
+			result = await this.#run(row, wanted, each ? "each" : "shared");
+		}
+		this.#hold(result.recalled, plan, choosers, plan.read - 1);
 		cache.commit(plan);
 		this.#remember(fresh);
 		// A token that is read alone has chosen for itself.
@@ -287,10 +322,12 @@ export class DecoderState {
 	 */
 	async readAhead(ids: readonly number[]): Promise<Reading> {
 		await this.settle();
-		const plan = this.#planAhead(ids.length);
+		const plan = this.#cut(this.#planAhead(ids.length));
 		const read = ids.slice(0, plan.take);
-		const { logits, recalled } = await this.#runAlone({ plan, ids: read, ropes: this.#ropes }, "all");
-		this.#ahead = { ids: read, plan, recalled, writes: [], kept: 0 };
+		const choosers = this.#choosers(plan.read);
+		const row = { plan, ids: read, ropes: this.#ropes, held: this.#held, choosers };
+		const { logits, recalled } = await this.#runAlone(row, "all", "each");
+		this.#ahead = { ids: read, plan, choosers, recalled, writes: [], kept: 0 };
 		this.keepGuess();
 		return { take: plan.take, logits };
 	}
@@ -303,6 +340,7 @@ export class DecoderState {
 			throw new TokError("lm", "internal: expected a guess that was read, got none.");
 		// Entry by entry, so that the counters are right at any moment. Its place is the one that it has in the whole.
 		const plan = this.cache.plan(1);
+		this.#hold(ahead.recalled, ahead.plan, ahead.choosers, ahead.kept);
 		this.cache.commit(plan);
 		for (const write of plan.writes) ahead.writes.push({ ...write, row: write.row + ahead.kept });
 		this.#note(ahead.recalled, ahead.plan, ahead.kept);
@@ -332,23 +370,56 @@ export class DecoderState {
 		return first;
 	}
 
+	/** Who chooses of the next tokens; undefined where each does. */
+	#choosers(tokens: number): Choosers | undefined {
+		const { archive, cache } = this;
+		if (archive === undefined || archive.every === 1) return undefined;
+		return choosersOf(this.#held, cache.length, tokens, archive.every);
+	}
+
+	/** A plan of no more tokens than see what their choosers saw. */
+	#cut(plan: Plan): Plan {
+		for (let cut = plan; ; ) {
+			const choosers = this.#choosers(cut.read);
+			const view = cut.segments[this.archive?.segment ?? -1];
+			const alike = choosers && view ? tokensAlike(view, choosers) : cut.read;
+			if (alike >= cut.read) return cut;
+			cut = this.cache.plan(alike);
+		}
+	}
+
+	/** Holds what the chooser of token `row` of a run has chosen. Called before that token is committed. */
+	#hold(recalled: Recalled | undefined, plan: Plan, choosers: Choosers | undefined, row: number): void {
+		const { archive, cache } = this;
+		if (archive === undefined || archive.every === 1) return;
+		const view = plan.segments[archive.segment];
+		// What a prompt's chunk shares is nobody's own.
+		if (choosers === undefined || recalled === undefined || view === undefined) this.#held = undefined;
+		else if (row >= choosers.keeping) {
+			const chooser = chooserOf(choosers, row);
+			const first = this.#ahead === undefined ? cache.length : cache.length - row;
+			const of = { row: chooser, at: first + chooser, heads: this.memoryHeads.length };
+			this.#held = heldBy(recalled, view, of, archive);
+		}
+	}
+
 	#note(recalled: Recalled | undefined, plan: Plan, row: number): void {
 		const view = this.archive && plan.segments[this.archive.segment];
 		if (recalled !== undefined && view !== undefined) this.tally?.add(recalled, view, row);
 	}
 
-	async #run(plan: Plan, ids: readonly number[], scored: Scored): Promise<StepResult> {
+	async #run(row: StepRow, scored: Scored, choosing: Choosing): Promise<StepResult> {
 		const { store } = this;
-		const row = { plan, ids, ropes: this.#ropes };
+		const { plan } = row;
 		const result =
 			this.#place !== undefined && plan.read === 1
 				? await this.#runWithOthers(this.#place, row, scored)
-				: await this.#runAlone(row, scored);
+				: await this.#runAlone(row, scored, choosing);
 		if (plan.writes.length > 0) await store.write(plan.writes);
 		return result;
 	}
 
-	async #runAlone(row: StepRow, scored: Scored): Promise<StepResult> {
+	async #runAlone(row: StepRow, scored: Scored, choosing: Choosing): Promise<StepResult> {
 		const { store } = this;
 		const { plan } = row;
 		plan.segments.forEach(({ slots }, segment) => {
@@ -360,8 +431,6 @@ export class DecoderState {
 		const graph = await this.#engine.graph(this.#segments);
 		// A store disposed meanwhile has none; the run says so.
 		const slots = plan.segments.map((view, segment) => store.shape.slots[segment] ?? view.slots);
-		// Where only the last token's logits are wanted, the others need not choose for themselves what they recall.
-		const choosing = scored === "all" || plan.read === 1 ? "each" : "shared";
 		const feeds = this.#feeds.of([row], slots, logitRows(plan, scored), choosing);
 		return stepResult(await graph.run(feeds, { store }));
 	}

@@ -21,6 +21,7 @@ import {
 	embedding,
 	experts,
 	gatedMlp,
+	type KeptChoices,
 	linear,
 	type RecallChoices,
 	type RecalledSegment,
@@ -30,7 +31,7 @@ import {
 	type Traces,
 } from "@tok/graph/blocks";
 import { type Pairing, ropeFrequencies } from "@tok/rope";
-import { type BlockProducts, type GraphFile, kvNames } from "@tok/runtime";
+import { type BlockProducts, type GraphFile, headCount, kvNames } from "@tok/runtime";
 import type { LayerKind } from "../architectures/architecture.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { decoderInputs, LOGITS, RECALLED_BLOCKS, RECALLED_MASS } from "./decoder-inputs.ts";
@@ -173,6 +174,7 @@ class StepInputs {
 	readonly #rotations = new Map<number, ReadonlyMap<number, Rotation>>(); // rope → frame → rotation
 	readonly #masks = new Map<number | undefined, Value<"float32">>(); // window → mask
 	readonly #choices: ReadonlyMap<number, RecallChoices> | undefined; // heads → choices
+	readonly #kept: ReadonlyMap<number, KeptChoices> | undefined; // layer → choices of steps before
 
 	constructor(graph: GraphBuilder, config: DecoderConfig, { segments, pairing }: DecoderOptions) {
 		this.#graph = graph;
@@ -216,6 +218,7 @@ class StepInputs {
 			this.#masks.set(window, concat(parts, 4));
 		}
 		if (recall !== undefined) this.#choices = choiceInputs(graph, config, recall);
+		if (recall?.keeps) this.#kept = keptInputs(graph, recall);
 	}
 
 	freshRotation({ rope }: LayerKind): Rotation | undefined {
@@ -251,6 +254,7 @@ class StepInputs {
 			blocks,
 			gain: rope === undefined ? 1 : ropeFrequencies(rope).attentionFactor,
 			choices,
+			kept: this.#kept?.get(layer),
 		};
 	}
 
@@ -284,11 +288,12 @@ class StepInputs {
 function choiceInputs(
 	graph: GraphBuilder,
 	{ headDim }: DecoderConfig,
-	{ parts }: Recall,
+	{ parts, keeps }: Recall,
 ): ReadonlyMap<number, RecallChoices> {
-	const voters = graph.input(decoderInputs.voters, "int64", ["choices", "voters"]);
-	const visible = graph.input(decoderInputs.visibleBlocks, "float32", ["batch", 1, "choices", "blocks"]);
-	const mask = graph.input(decoderInputs.blockMask, "float32", ["batch", 1, "choices", "blocks"]);
+	const made = keeps ? "made" : "choices";
+	const voters = graph.input(decoderInputs.voters, "int64", [made, "voters"]);
+	const visible = graph.input(decoderInputs.visibleBlocks, "float32", ["batch", 1, made, "blocks"]);
+	const mask = graph.input(decoderInputs.blockMask, "float32", ["batch", 1, made, "blocks"]);
 	const choices = (heads: number): RecallChoices => ({
 		voters,
 		visible,
@@ -297,4 +302,21 @@ function choiceInputs(
 		valueRows: graph.input(decoderInputs.valueRows(heads), "int64", ["batch", heads, 1, 1]),
 	});
 	return new Map(headCounts(parts).map((heads) => [heads, choices(heads)]));
+}
+
+/** One for each layer that remembers, in the order in which the graph reports what was chosen. */
+function keptInputs(graph: GraphBuilder, { parts, blocks: taken }: Recall): ReadonlyMap<number, KeptChoices> {
+	const dims = ["batch", headCount(parts), "kept", taken];
+	const counts = parts.map(({ heads }) => heads.length);
+	const apart = <D extends DType>(x: Value<D>): Value<D>[] =>
+		counts.length === 1 ? [x] : split(x, counts, 1);
+	const blocks = apart(graph.input(decoderInputs.keptBlocks, "int64", dims));
+	const masks = apart(graph.input(decoderInputs.keptMask, "float32", dims));
+	const pick = graph.input(decoderInputs.pick, "float32", ["batch", 1, "choices", "kept+made+1"]);
+	return new Map(
+		parts.map(({ layer }, i) => [
+			layer,
+			{ blocks: blocks[i] as Value<"int64">, mask: masks[i] as Value<"float32">, pick },
+		]),
+	);
 }

@@ -15,6 +15,8 @@ export interface Recall {
 	readonly blockSize: number;
 	/** Heads that remember, of layers without a window of their own. */
 	readonly parts: readonly KvPart[];
+	/** Choices may hold for several tokens. */
+	readonly keeps: boolean;
 }
 
 /** Equal for equal graphs: "3 segments, 1 and 2 int8, recalling 8x16 in 1 by 14.0,1 17.1". */
@@ -22,9 +24,9 @@ export function describeSegments(segments: readonly GraphSegment[]): string {
 	const coded = [...segments.keys()].filter((segment) => segments[segment]?.format === "int8");
 	const recalls = segments.map(({ recall }, segment) => {
 		if (recall === undefined) return "";
-		const { blocks, blockSize, parts } = recall;
+		const { blocks, blockSize, parts, keeps } = recall;
 		const heads = parts.map(({ layer, heads }) => `${layer}.${heads.join()}`).join(" ");
-		return `, recalling ${blocks}x${blockSize} in ${segment} by ${heads}`;
+		return `, recalling ${blocks}x${blockSize} in ${segment} by ${heads}${keeps ? ", kept" : ""}`;
 	});
 	const formats = coded.length === 0 ? "" : `, ${coded.join(" and ")} int8`;
 	return `${segments.length} segments${formats}${recalls.join("")}`;

@@ -6,6 +6,7 @@
 import type { SegmentView } from "@tok/kv-cache";
 import { TokError } from "@tok/runtime";
 import type { ArchiveLayout } from "./archive-layout.ts";
+import { blockAt } from "./held-choice.ts";
 
 /** What one session's row of a run recalled. */
 export interface Recalled {
@@ -82,10 +83,10 @@ export class RecallTally {
 		for (let head = 0; head < heads; head++) {
 			for (let i = 0, at = (head * choices + row) * taken; i < taken; i++, at++) {
 				const place = Number(blocks[at]);
-				// The one block from `from` on that lies there.
-				const block = from + ((((place - from) % inBuffers) + inBuffers) % inBuffers);
+				const block = blockAt(place, from, inBuffers);
+				const share = mass[at] as number;
 				// A choice among fewer blocks than it takes names some that it does not see.
-				if (block < end) this.#count(place, block, head, mass[at] as number);
+				if (block < end && share > 0) this.#count(place, block, head, share);
 			}
 		}
 	}

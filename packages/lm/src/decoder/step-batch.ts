@@ -140,5 +140,6 @@ export class StepBatch {
 
 /** Whether two segments are so but for their sizes: one graph reads both. */
 function isAlike(a: Segment, b: Segment): boolean {
-	return JSON.stringify([a.takes, a.recall]) === JSON.stringify([b.takes, b.recall]);
+	const kind = ({ takes, recall, every = 1 }: Segment): string => JSON.stringify([takes, recall, every > 1]);
+	return kind(a) === kind(b);
 }

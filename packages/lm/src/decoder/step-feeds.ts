@@ -10,6 +10,7 @@ import { ChoiceFeeds, type Choosing } from "./choice-feeds.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { decoderInputs } from "./decoder-inputs.ts";
 import { archiveOf, framesOf, type GraphSegment } from "./graph-segments.ts";
+import type { Choosers, HeldChoice } from "./held-choice.ts";
 import { integers } from "./host-tensors.ts";
 
 /** One session's row of a batch. All rows of a batch read equally many tokens. */
@@ -19,6 +20,9 @@ export interface StepRow {
 	readonly ids: readonly number[];
 	/** Of `config.ropes`, as long a context as the session's in mind. */
 	readonly ropes: readonly RopeFrequencies[];
+	/** What was chosen before and holds, and who chooses anew. Defaults to each token for itself. */
+	readonly held?: HeldChoice | undefined;
+	readonly choosers?: Choosers | undefined;
 }
 
 export class StepFeeds {
@@ -67,8 +71,13 @@ export class StepFeeds {
 		for (const window of this.#windows) this.#masks(feeds, rows, slots, { tokens, window });
 		const archive = slots[this.#archive];
 		if (archive === undefined || this.#choices === undefined) return feeds;
-		const views = rows.map((row) => row?.plan.segments[this.#archive]);
-		return Object.assign(feeds, this.#choices.of({ views, tokens, slots: archive, choosing }));
+		const all = choosing === "each" ? [...Array(tokens).keys()] : [0];
+		const choosingRows = rows.map((row) => {
+			const view = row?.plan.segments[this.#archive];
+			const { held, choosers = { keeping: 0, made: all } } = row ?? {};
+			return view && { view, held, choosers };
+		});
+		return Object.assign(feeds, this.#choices.of({ rows: choosingRows, tokens, slots: archive, choosing }));
 	}
 
 	#angles(

@@ -5,6 +5,7 @@
  */
 import type { CacheSnapshot } from "@tok/kv-cache";
 import type { KvShape } from "@tok/runtime";
+import type { HeldChoice } from "../decoder/held-choice.ts";
 import type { TallySnapshot } from "../decoder/recall-tally.ts";
 import { openBytes, writeBytes } from "../formats/open-bytes.ts";
 import { bodyOf, checkSeal, openSealed, type Seal, type SealedFile, seal } from "../formats/sealed-file.ts";
@@ -35,6 +36,8 @@ export interface SessionHeader {
 	readonly data?: unknown;
 	/** What the last generation recalled, but for the shares, of which there are so many. Defaults to nothing. */
 	readonly recalled?: Omit<TallySnapshot, "mass"> & { readonly shares: number };
+	/** The choice of blocks that holds. Defaults to none. */
+	readonly held?: HeldChoice | undefined;
 }
 
 export interface SavedSession {

@@ -206,7 +206,7 @@ export class DecoderSession implements Session {
 
 	async save(target: WriteTarget, { data }: SaveOptions = {}): Promise<void> {
 		await this.#exclusively("save", async () => {
-			const { cache, store, tail, attached, tally } = this.#state;
+			const { cache, store, tail, attached, tally, held } = this.#state;
 			const model = this.#model;
 			const header = {
 				model: model.fingerprint(),
@@ -216,6 +216,7 @@ export class DecoderSession implements Session {
 				shape: store.shape,
 				tail,
 				attached,
+				held,
 				pending: this.#pending,
 				random: this.#random ?? null,
 				logits: this.#logits?.length ?? 0,

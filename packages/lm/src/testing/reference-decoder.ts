@@ -17,7 +17,13 @@ export interface ReferencePolicy {
 	readonly rolling: number;
 	readonly positions: "in-cache" | "original";
 	/** Archives what the window drops. */
-	readonly memory?: { readonly capacity: number; readonly recall: number; readonly blockSize: number };
+	readonly memory?: {
+		readonly capacity: number;
+		readonly recall: number;
+		readonly blockSize: number;
+		/** Tokens for which a choice holds. Defaults to 1. */
+		readonly every?: number;
+	};
 	/** Merges what the archive, or without one the window, drops. */
 	readonly compressive?: {
 		readonly slots: number;
@@ -60,6 +66,8 @@ interface Held {
 	readonly merged: Entry[];
 	readonly archive: Entry[];
 	readonly window: Entry[];
+	/** By layer and group, the token that chose last and what it chose. */
+	readonly choices: Map<string, { readonly at: number; readonly entries: readonly Entry[] }>;
 }
 
 /** Attention of token `token`, by one query head of layer `layer`, on the archived token `on`. */
@@ -185,13 +193,21 @@ export class ReferenceDecoder {
 			const recalledOf: number[] = [];
 			// A layer with a window of its own remembers nothing beyond it.
 			if (policy.memory !== undefined && window === Number.POSITIVE_INFINITY) {
-				const archived = held.archive.map(of);
-				// Both at position 0, where yarn's factor still counts.
-				const asking = queries.map((each) => rotate(each, 0, rope));
-				const asked = archived.map(({ key }) => rotate(key, 0, rope));
-				for (const i of recalled(asking, asked, scale, policy.memory)) {
-					seen.push({ ...(archived[i] as (typeof archived)[0]), distance: policy.rolling });
-					recalledOf.push((held.archive[i] as Entry).index);
+				const { every = 1 } = policy.memory;
+				const name = `${layer}.${group}`;
+				let choice = held.choices.get(name);
+				if (choice === undefined || entry.index >= choice.at + every) {
+					// Both at position 0, where yarn's factor still counts.
+					const asking = queries.map((each) => rotate(each, 0, rope));
+					const asked = held.archive.map((each) => rotate(of(each).key, 0, rope));
+					const best = recalled(asking, asked, scale, policy.memory);
+					choice = { at: entry.index, entries: best.map((i) => held.archive[i] as Entry) };
+					held.choices.set(name, choice);
+				}
+				for (const each of choice.entries) {
+					if (!held.archive.includes(each)) continue;
+					seen.push({ ...of(each), distance: policy.rolling });
+					recalledOf.push(each.index);
 				}
 			}
 			queries.forEach((each, i) => {
@@ -325,7 +341,7 @@ export class ReferenceDecoder {
 }
 
 function empty(archive: readonly Entry[]): Held {
-	return { sinks: [], merged: [], archive: [...archive], window: [] };
+	return { sinks: [], merged: [], archive: [...archive], window: [], choices: new Map() };
 }
 
 /** A token's view of the cache: `distances` of what is retained, its own position. */
