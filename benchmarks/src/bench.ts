@@ -9,6 +9,7 @@ import { measureSpeed } from "./speed/speed.ts";
 import { formatSpeed } from "./speed/speed-table.ts";
 import { formatSteps, measureSteps } from "./steps/steps.ts";
 import { readArguments } from "./support/arguments.ts";
+import { runBrowserBench } from "./support/browser-bench.ts";
 import { reportFailures } from "./support/failures.ts";
 import { MODEL, resultPath } from "./support/inputs.ts";
 import { interruptSignal } from "./support/interrupt.ts";
@@ -20,6 +21,7 @@ bench steps        tok alone: how even steps are, the policy's share of them, an
 bench endurance    tok alone: milliseconds per token and memory at the start and at the end of a long run
 bench speculation  tok alone: milliseconds per token with and without guesses, and how many of them are right
 bench memory       tok alone: milliseconds per token with and without an archive, and what a token in it takes
+bench browser      tok against wllama and transformers.js in a browser; has flags of its own: bench browser -- --help
 
   --model NAME     Default: ${MODEL}
   --threads N      Threads of each side. Default: 2, or the only core
@@ -48,6 +50,7 @@ memory:
   --heads LIST     Heads that remember: 14.0,17.1. Default: all`;
 
 reportFailures();
+if (process.argv[2] === "browser") process.exit(await runBrowserBench(process.argv.slice(3)));
 const { command, text, integer, pattern, has } = readArguments(
 	["speed", "steps", "endurance", "speculation", "memory"],
 	usage,
