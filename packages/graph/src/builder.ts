@@ -6,6 +6,7 @@
 import { formatShape, normaliseDim, termsOf } from "./dimension.ts";
 import { arrayName, holds, isDType, toTypedArray } from "./dtypes.ts";
 import { GraphError } from "./errors.ts";
+import { inHalfPrecision } from "./half.ts";
 import { serialise } from "./serialise.ts";
 import type { Attribute, BuiltGraph, Dim, DType, NodeSpec, Shape, TensorData, Value } from "./types.ts";
 
@@ -14,6 +15,14 @@ export interface GraphOptions {
 	readonly opset?: number;
 	/** Version of the file format. Defaults to 10. */
 	readonly irVersion?: number;
+}
+
+export interface BuildOptions {
+	/**
+	 * Has float32 nodes compute in float16, between inputs and outputs that stay as they are declared. A Cast of
+	 * float16 to float32 then costs nothing. `except` names nodes that stay float32. Defaults to none of it.
+	 */
+	readonly half?: { readonly except?: (node: string) => boolean } | undefined;
 }
 
 /** A node with its final names. "" stands for an input or output that is left out. */
@@ -208,10 +217,11 @@ export class GraphBuilder {
 	}
 
 	/**
-	 * Serialises the graph: what no output needs is left out, except inputs. Weights are views of the callers' arrays.
+	 * Serialises the graph: what no output needs is left out, except inputs. Weights are views of the callers' arrays,
+	 * but for those that half precision rounds.
 	 * Throws when there is no output, or when nothing reads an input or a named constant.
 	 */
-	build(): BuiltGraph {
+	build({ half }: BuildOptions = {}): BuiltGraph {
 		if (this.#outputs.length === 0)
 			throw new GraphError(`${this.name}: expected at least one output, got none. Call output(value)`);
 		const read = new Set(this.#nodes.flatMap((node) => node.inputs));
@@ -231,7 +241,7 @@ export class GraphBuilder {
 			nodes.push(node);
 			for (const name of node.inputs) needed.add(name);
 		}
-		return serialise({
+		const record = {
 			name: this.name,
 			opset: this.opset,
 			irVersion: this.irVersion,
@@ -239,7 +249,8 @@ export class GraphBuilder {
 			outputs: this.#outputs,
 			nodes: nodes.reverse(),
 			constants: new Map([...this.#constants].filter(([name]) => needed.has(name))),
-		});
+		};
+		return serialise(half === undefined ? record : inHalfPrecision(record, half.except ?? (() => false)));
 	}
 
 	#literal<D extends DType>(dtype: D, numbers: readonly number[], dims: readonly number[]): Value<D> {

@@ -23,6 +23,7 @@ test("the exports are these", () => {
 		  "exp",
 		  "expand",
 		  "fastGelu",
+		  "float16Bits",
 		  "fusedMatMul",
 		  "gather",
 		  "gatherBlockQuantized",

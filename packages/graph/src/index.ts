@@ -1,4 +1,5 @@
-export { GraphBuilder, type GraphOptions } from "./builder.ts";
+export { type BuildOptions, GraphBuilder, type GraphOptions } from "./builder.ts";
+export { float16Bits } from "./dtypes.ts";
 export { GraphError } from "./errors.ts";
 export {
 	type Arithmetic,

@@ -10,7 +10,8 @@ import type { Tokenizer } from "./text/tokenizer.ts";
 
 /**
  * `exact`: float32 throughout. `fast`: weights stay quantised in the graph, activations are 8-bit; the experts of a
- * mixture, and the router that chooses them, are float32 all the same.
+ * mixture, and the router that chooses them, are float32 all the same. Where a runtime computes in float16, activations
+ * are that, the experts' too, and the logits alone are float32.
  */
 export type Precision = "exact" | "fast";
 

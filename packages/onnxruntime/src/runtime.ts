@@ -1,5 +1,6 @@
 /** A runtime on onnxruntime: what is the same wherever the graphs run. */
 import type {
+	Arithmetic,
 	BlockProducts,
 	GraphFile,
 	GraphSession,
@@ -21,6 +22,8 @@ export interface OnnxRuntimeOptions<Fresh extends FreshRows>
 	readonly name: string;
 	readonly memoryLimit: number | undefined;
 	readonly blockProducts: BlockProducts | undefined;
+	/** Defaults to float32. */
+	readonly arithmetic?: Arithmetic;
 	readonly memory: SegmentMemory<Fresh>;
 	/** Loads a graph; the options have been checked for what is common. */
 	load(context: GraphContext, make: () => GraphFile, options: LoadOptions): Promise<GraphSession>;
@@ -33,6 +36,7 @@ export class OnnxRuntime<Fresh extends FreshRows> implements Runtime {
 	readonly memoryLimit: number | undefined;
 	readonly kvFormats: readonly KvFormat[];
 	readonly blockProducts: BlockProducts | undefined;
+	readonly arithmetic: Arithmetic;
 	readonly #load: OnnxRuntimeOptions<Fresh>["load"];
 	readonly #close: OnnxRuntimeOptions<Fresh>["close"];
 	readonly #resources: Resources;
@@ -41,11 +45,13 @@ export class OnnxRuntime<Fresh extends FreshRows> implements Runtime {
 	#disposed = false;
 
 	constructor(options: OnnxRuntimeOptions<Fresh>) {
-		const { name, memoryLimit, blockProducts, memory, transfers, schedule, check, load, close } = options;
+		const { name, memoryLimit, blockProducts, arithmetic = "float32" } = options;
+		const { memory, transfers, schedule, check, load, close } = options;
 		this.name = name;
 		this.memoryLimit = memoryLimit;
 		this.kvFormats = memory.formats;
 		this.blockProducts = blockProducts;
+		this.arithmetic = arithmetic;
 		this.#load = load;
 		this.#close = close;
 		this.#resources = new Resources(`runtime-${name}`, memoryLimit);

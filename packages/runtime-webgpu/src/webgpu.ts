@@ -17,6 +17,11 @@ export interface WebGpuOptions {
 	readonly memoryLimit?: number;
 	/** URL of the folder with onnxruntime's .wasm files. Defaults to beside its script. */
 	readonly files?: string;
+	/**
+	 * Computes in half precision what is loaded as `fast`, and keeps its keys and values in it. Defaults to whether the
+	 * device can (shader-f16); true where it cannot is an error.
+	 */
+	readonly half?: boolean;
 	/** Has onnxruntime tell the console all that it does, such as on which processor each node runs. Defaults to false. */
 	readonly verbose?: boolean;
 }
@@ -36,6 +41,8 @@ export interface WebGpuAdapter {
 	readonly description: string;
 	/** Computes on the processor: correct, and slow. */
 	readonly isFallback: boolean;
+	/** Computes in float16. */
+	readonly half: boolean;
 	/** Bytes that one buffer holds: the largest weight, or one layer's keys of a segment. */
 	readonly largestBuffer: number;
 }
@@ -47,13 +54,33 @@ const queue = new Queue();
  * browser or on an insecure page, or no adapter.
  */
 export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuRuntime> {
-	const { powerPreference, memoryLimit, files, verbose = false } = options;
+	const { powerPreference, memoryLimit, files, half } = options;
 	checkMemoryLimit("runtime-webgpu", memoryLimit);
 	if (files !== undefined) ort.env.wasm.wasmPaths = files;
 	// Its wasm only sends commands.
 	ort.env.wasm.numThreads = 1;
 	const adapter = await requestAdapter(powerPreference);
+	const can = adapter.features.has("shader-f16");
+	if (half === true && !can)
+		throw new TokError(
+			"runtime-webgpu",
+			"half: expected a GPU that computes in float16 (shader-f16), got one that does not. Leave the option out.",
+		);
 	const device = await requestDevice(adapter);
+	return runtimeOn({ adapter, device }, options, half ?? can);
+}
+
+interface Hardware {
+	readonly adapter: GPUAdapter;
+	readonly device: GPUDevice;
+}
+
+/** The runtime of a device. */
+export function runtimeOn(
+	{ adapter, device }: Hardware,
+	{ memoryLimit, verbose = false }: WebGpuOptions,
+	half: boolean,
+): WebGpuRuntime {
 	const gpu = new Gpu(device);
 	const { vendor, architecture, description } = adapter.info;
 	const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
@@ -61,7 +88,8 @@ export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuRuntime
 		name: "webgpu",
 		memoryLimit,
 		blockProducts: "float32",
-		memory: gpuMemory(gpu),
+		arithmetic: half ? "float16" : "float32",
+		memory: gpuMemory(gpu, half ? ["float32", "float16"] : ["float32"]),
 		transfers: () => new GpuTransfers(gpu),
 		schedule: queue.run,
 		check: () => gpu.check(),
@@ -74,6 +102,7 @@ export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuRuntime
 			architecture,
 			description,
 			isFallback: adapter.info.isFallbackAdapter === true,
+			half: adapter.features.has("shader-f16"),
 			largestBuffer: Math.min(maxBufferSize, maxStorageBufferBindingSize),
 		},
 		lost: device.lost.then(({ message }) => message),
@@ -110,7 +139,9 @@ function load(
 	});
 }
 
-async function requestAdapter(powerPreference: WebGpuOptions["powerPreference"]): Promise<GPUAdapter> {
+export async function requestAdapter(
+	powerPreference?: WebGpuOptions["powerPreference"],
+): Promise<GPUAdapter> {
 	const gpu = globalThis.navigator?.gpu;
 	if (gpu === undefined)
 		throw new TokError(
@@ -127,7 +158,7 @@ async function requestAdapter(powerPreference: WebGpuOptions["powerPreference"])
 	return adapter;
 }
 
-async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
+export async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
 	const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } = adapter.limits;
 	const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } = adapter.limits;
 	const { maxComputeWorkgroupSizeX, maxComputeWorkgroupSizeY, maxComputeWorkgroupSizeZ } = adapter.limits;

@@ -1,6 +1,7 @@
 export { TokError } from "./errors.ts";
 export { headCount, kvParts, kvSlotBytes } from "./kv-shape.ts";
 export type {
+	Arithmetic,
 	BlockProducts,
 	DType,
 	GraphFile,

@@ -1,5 +1,5 @@
 /** What follows from the shape of a cache: which heads have buffers of a segment, and what a slot of it takes. */
-import type { KvPart, KvShape } from "./runtime.ts";
+import type { KvFormat, KvPart, KvShape } from "./runtime.ts";
 
 /** The heads that have buffers of a segment, layers ascending. */
 export function kvParts(
@@ -15,10 +15,16 @@ export function headCount(parts: readonly KvPart[]): number {
 	return parts.reduce((sum, { heads }) => sum + heads.length, 0);
 }
 
+/** Bytes of one entry's key, or value, in one head; codes have a float32 scale. */
+const entryBytes: Readonly<Record<KvFormat, (headDim: number) => number>> = {
+	float32: (headDim) => 4 * headDim,
+	float16: (headDim) => 2 * headDim,
+	int8: (headDim) => headDim + 4,
+};
+
 /** Bytes of a slot of a segment, keys and values in all its heads. */
 export function kvSlotBytes(shape: Omit<KvShape, "slots">, segment: number): number {
 	const { headDim, kinds } = shape;
-	const scale = 4;
-	const entry = kinds?.[segment]?.format === "int8" ? headDim + scale : 4 * headDim;
-	return headCount(kvParts(shape, segment)) * 2 * entry;
+	const { format = "float32" } = kinds?.[segment] ?? {};
+	return headCount(kvParts(shape, segment)) * 2 * entryBytes[format](headDim);
 }

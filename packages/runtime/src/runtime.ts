@@ -28,7 +28,7 @@ export interface Tensor<D extends DType = DType> {
 /**
  * Names by which graphs and stores meet.
  * Inputs, per segment and layer: keys [batch, kvHeads, 1, headDim, slots], values [batch, kvHeads, 1, slots, headDim].
- * In the format int8 the codes, and besides their scales, keys' [batch, kvHeads, 1, 1, slots], values' [batch, kvHeads, 1,
+ * In the format float16 those. In the format int8 the codes, and besides their scales, keys' [batch, kvHeads, 1, 1, slots], values' [batch, kvHeads, 1,
  * slots, 1]. A segment that has some heads alone has as many in place of kvHeads.
  * Output: [batch, layers · 2 · kvHeads, tokens, headDim], per layer its rotated keys and then its values.
  * Keys lie with their slots innermost, so that query · keyᵀ is a plain MatMul on every backend; along the axis of
@@ -102,10 +102,15 @@ export interface KvPart {
 	readonly heads: readonly number[];
 }
 
-/** "int8": code · scale, one scale per entry and head, a 127th of its largest magnitude. */
-export type KvFormat = "float32" | "int8";
+/**
+ * "float16": the nearest ones. "int8": code · scale, one scale per entry and head, a 127th of its largest magnitude.
+ * Rows that are written, and those that are read, are float32 whatever the format.
+ */
+export type KvFormat = "float32" | "float16" | "int8";
 
 export type BlockProducts = "float32" | "int8";
+
+export type Arithmetic = "float32" | "float16";
 
 /** A run of fresh rows that moves into consecutive slots of one segment. */
 export interface KvWrite {
@@ -198,6 +203,8 @@ export interface Runtime {
 	 * where float32 weights are much the faster.
 	 */
 	readonly blockProducts: BlockProducts | undefined;
+	/** What graphs best compute in: "float16" only where all operators have it, and "float16" is among `kvFormats`. */
+	readonly arithmetic: Arithmetic;
 	/**
 	 * Takes a graph, or a function that makes it when it is needed. Throws a TokError when the graph is none that the
 	 * backend accepts, and the signal's reason when it is aborted.

@@ -10,6 +10,7 @@ export function breathing(runtime: Runtime): Runtime {
 		memoryLimit: runtime.memoryLimit,
 		kvFormats: runtime.kvFormats,
 		blockProducts: runtime.blockProducts,
+		arithmetic: runtime.arithmetic,
 		loadGraph: async (file, options) => breathingSession(await runtime.loadGraph(file, options)),
 		createKvStore: (shape) => runtime.createKvStore(shape),
 		createKvBank: (shape, size) => runtime.createKvBank(shape, size),

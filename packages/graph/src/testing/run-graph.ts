@@ -1,10 +1,10 @@
 /** Runs a built graph with onnxruntime, for tests only: this package depends on no runtime. */
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import type { GraphBuilder } from "../builder.ts";
+import type { BuildOptions, GraphBuilder } from "../builder.ts";
 import type { DType, TensorData, TypedArrays } from "../types.ts";
 
-export function createSession(graph: GraphBuilder): Promise<InferenceSession> {
-	const { model, weights } = graph.build();
+export function createSession(graph: GraphBuilder, options?: BuildOptions): Promise<InferenceSession> {
+	const { model, weights } = graph.build(options);
 	return InferenceSession.create(model, { externalData: weights, logSeverityLevel: 3 });
 }
 
@@ -12,8 +12,9 @@ export function createSession(graph: GraphBuilder): Promise<InferenceSession> {
 export async function runGraph(
 	graph: GraphBuilder,
 	feeds: Readonly<Record<string, TensorData>>,
+	options?: BuildOptions,
 ): Promise<Record<string, TensorData>> {
-	const session = await createSession(graph);
+	const session = await createSession(graph, options);
 	try {
 		const tensors: Record<string, Tensor> = {};
 		for (const [name, { dtype, dims, data }] of Object.entries(feeds)) {

@@ -8,7 +8,7 @@ import type { DecoderConfig } from "./decoder-config.ts";
 export interface Remembering {
 	/** Heads that recall. */
 	readonly heads: readonly KvPart[];
-	/** How entries are kept where there are many of them. */
+	/** How entries are kept: "int8" where there are many of them, "float16" wherever graphs compute in it. */
 	readonly format: KvFormat;
 }
 
@@ -21,8 +21,14 @@ const CODED_SLOTS = 512;
 /** Codes are fetched fastest in whole vectors. */
 const CODED_STEP = 16;
 
+/** Whether a policy looks back on an archive. Which blocks it chooses is counted in float32, beyond float16's 2,048. */
+export function recalls(policy: Policy): boolean {
+	return policy.some(({ recall }) => recall !== undefined);
+}
+
 /** How a policy's segments are kept. */
 export function segmentFormats(policy: Policy, { format }: Remembering): readonly KvFormat[] {
+	if (format === "float16") return policy.map(() => (recalls(policy) ? "float32" : "float16"));
 	const behindSinks = policy[0]?.takes === "tokens";
 	return policy.map(({ takes, slots, recall }) => {
 		const large = takes === "rest" && slots >= CODED_SLOTS && behindSinks;
@@ -43,9 +49,10 @@ export function cacheShape(
 	// What an archive sends on has to be there in every layer.
 	const some = archive?.sendsOn === false && headCount(heads) < layers.length * kvHeads;
 	const kinds = slots.map((_, segment): KvKind | undefined => {
-		const format = formats[segment] === "int8" && ({ format: "int8" } as const);
+		const format = formats[segment];
 		const parts = some && segment === archive.segment && { parts: heads };
-		return format || parts ? { ...format, ...parts } : undefined;
+		const coded = format !== undefined && format !== "float32" && { format };
+		return coded || parts ? { ...coded, ...parts } : undefined;
 	});
 	return {
 		layers: layers.length,

@@ -3,13 +3,20 @@
  */
 import { formatPolicy, type Policy, type Positions } from "@tok/kv-cache";
 import { type Pairing, type RopeFrequencies, ropeFrequencies } from "@tok/rope";
-import { type GraphFile, type GraphSession, type KvPart, type Runtime, TokError } from "@tok/runtime";
+import {
+	type GraphFile,
+	type GraphSession,
+	type KvFormat,
+	type KvPart,
+	type Runtime,
+	TokError,
+} from "@tok/runtime";
 import type { MemoryHeads, Precision } from "../model.ts";
 import { archiveLayout } from "./archive-layout.ts";
-import { headsWithoutWindow, type Remembering, segmentFormats } from "./cache-cost.ts";
+import { headsWithoutWindow, type Remembering, recalls, segmentFormats } from "./cache-cost.ts";
 import { buildDecoder } from "./decoder.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
-import { describeSegments, type GraphSegment } from "./graph-segments.ts";
+import { archiveOf, describeSegments, type GraphSegment } from "./graph-segments.ts";
 import { checkCompressors } from "./transfers.ts";
 import { WeightMemory } from "./weight-memory.ts";
 import type { Weights } from "./weights.ts";
@@ -47,7 +54,7 @@ export class DecoderEngine {
 		this.runtime = runtime;
 		this.remembering = {
 			heads: checkedHeads(config, memoryHeads),
-			format: precision === "fast" && runtime.kvFormats.includes("int8") ? "int8" : "float32",
+			format: precision === "fast" ? fastFormat(runtime) : "float32",
 		};
 		this.pairing = pairing;
 		this.#graphKey = graphKey;
@@ -104,7 +111,7 @@ export class DecoderEngine {
 	/** Throws when the model cannot keep what the policy says. */
 	checkPolicy(policy: Policy): void {
 		checkCompressors(policy);
-		if (policy.some(({ recall }) => recall !== undefined) && this.remembering.heads.length === 0)
+		if (recalls(policy) && this.remembering.heads.length === 0)
 			throw new TokError(
 				"lm",
 				`${formatPolicy(policy)}: expected a model with layers that look back without a limit, got ` +
@@ -131,6 +138,7 @@ export class DecoderEngine {
 		const make = (): GraphFile =>
 			buildDecoder(config, weights, {
 				blockProducts: precision === "fast" ? runtime.blockProducts : undefined,
+				half: precision === "fast" && runtime.arithmetic === "float16" && archiveOf(segments) < 0,
 				segments,
 				pairing: this.pairing,
 				memory,
@@ -138,12 +146,18 @@ export class DecoderEngine {
 		try {
 			return await runtime.loadGraph(
 				make,
-				key === undefined ? {} : { key: `${key}, ${runtime.blockProducts}, ${name}` },
+				key === undefined ? {} : { key: `${key}, ${runtime.blockProducts}, ${runtime.arithmetic}, ${name}` },
 			);
 		} finally {
 			memory.release();
 		}
 	}
+}
+
+/** How `fast` keeps keys and values: in what graphs compute in, or in codes where products of integers are fast. */
+function fastFormat({ arithmetic, kvFormats }: Runtime): KvFormat {
+	if (arithmetic === "float16" && kvFormats.includes("float16")) return "float16";
+	return kvFormats.includes("int8") ? "int8" : "float32";
 }
 
 /** Heads in which sessions recall, ascending. Throws when some of those wanted are none that can. */

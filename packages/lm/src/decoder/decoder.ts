@@ -5,6 +5,7 @@
  * Activations are rows [batch · tokens, hidden]; only attention sees batch and tokens apart.
  */
 import {
+	cast,
 	concat,
 	type Dim,
 	type DType,
@@ -51,6 +52,8 @@ import type { Weights } from "./weights.ts";
 export interface DecoderOptions {
 	/** How matrices that stay in blocks are multiplied; undefined dequantises them. */
 	readonly blockProducts: BlockProducts | undefined;
+	/** Computes in float16, but for the logits. Not with an archive. */
+	readonly half: boolean;
 	/** Segments of the cache that the graph attends to, in the policy's order. */
 	readonly segments: readonly GraphSegment[];
 	readonly pairing: Pairing;
@@ -75,7 +78,10 @@ export function buildDecoder(config: DecoderConfig, stored: Weights, options: De
 		);
 	});
 	const last = stream.normed(weights.norm("norm"), config.epsilon); // [logitRows, hidden]
-	graph.output(linear(last, weights.head()), LOGITS);
+	graph.output(
+		graph.scope(HEAD, () => linear(last, weights.head())),
+		LOGITS,
+	);
 	graph.output(concat(fresh, 1), kvNames.fresh);
 	if (recalled.length > 0) {
 		graph.output(
@@ -93,8 +99,11 @@ export function buildDecoder(config: DecoderConfig, stored: Weights, options: De
 			RECALLED_MASS,
 		);
 	}
-	return graph.build();
+	return graph.build({ half: options.half ? { except: (node) => node.startsWith(`${HEAD}/`) } : undefined });
 }
+
+/** Scope of the product that gives logits. Float16 steps by 1/64 where the likely ones lie. */
+const HEAD = "head";
 
 interface LayerContext {
 	readonly config: DecoderConfig;
@@ -260,12 +269,13 @@ class StepInputs {
 
 	#cached(layer: number, segment: number, heads: number, slots: Dim): { key: Stored; value: Stored } {
 		const { headDim } = this.#config;
-		const coded = this.#segments[segment]?.format === "int8";
+		const { format = "float32" } = this.#segments[segment] ?? {};
 		const stored = (what: "key" | "value", dims: (width: number) => [Dim, Dim]): Stored => {
 			const input = <D extends DType>(name: string, dtype: D, width: number): Value<D> =>
 				this.#graph.input(name, dtype, ["batch", heads, 1, ...dims(width)]);
 			const name = kvNames[what](segment, layer);
-			if (!coded) return input(name, "float32", headDim);
+			if (format === "float32") return input(name, format, headDim);
+			if (format === "float16") return cast(input(name, format, headDim), "float32");
 			const scale = kvNames[`${what}Scale`](segment, layer);
 			return { codes: input(name, "int8", headDim), scale: input(scale, "float32", 1) };
 		};

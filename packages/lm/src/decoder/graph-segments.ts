@@ -21,15 +21,17 @@ export interface Recall {
 
 /** Equal for equal graphs: "3 segments, 1 and 2 int8, recalling 8x16 in 1 by 14.0,1 17.1". */
 export function describeSegments(segments: readonly GraphSegment[]): string {
-	const coded = [...segments.keys()].filter((segment) => segments[segment]?.format === "int8");
+	const formats = (["float16", "int8"] as const).map((format) => {
+		const kept = [...segments.keys()].filter((segment) => segments[segment]?.format === format);
+		return kept.length === 0 ? "" : `, ${kept.join(" and ")} ${format}`;
+	});
 	const recalls = segments.map(({ recall }, segment) => {
 		if (recall === undefined) return "";
 		const { blocks, blockSize, parts, keeps } = recall;
 		const heads = parts.map(({ layer, heads }) => `${layer}.${heads.join()}`).join(" ");
 		return `, recalling ${blocks}x${blockSize} in ${segment} by ${heads}${keeps ? ", kept" : ""}`;
 	});
-	const formats = coded.length === 0 ? "" : `, ${coded.join(" and ")} int8`;
-	return `${segments.length} segments${formats}${recalls.join("")}`;
+	return `${segments.length} segments${formats.join("")}${recalls.join("")}`;
 }
 
 /** The segment of which blocks are recalled; −1 for none. */

@@ -1,5 +1,6 @@
-/** A saved cache with 8-bit segments, for a runtime that keeps float32 alone. */
+/** A saved cache, for a runtime that lacks formats of its segments and keeps them in float32. */
 import { type KvFormat, type KvShape, kvParts } from "@tok/runtime";
+import { halfAt } from "../formats/dequantize/half.ts";
 
 /** The shape, with every format that is not among these as float32. */
 export function decodedShape(shape: KvShape, formats: readonly KvFormat[]): KvShape {
@@ -15,6 +16,8 @@ export function decodedShape(shape: KvShape, formats: readonly KvFormat[]): KvSh
 /** A buffer of the file, and what becomes of it. */
 interface StoredBuffer {
 	readonly bytes: number;
+	/** Becomes float32. */
+	readonly half?: true;
 	/** For codes: their scales follow as the next buffer. Slots innermost in keys, dimensions in values. */
 	readonly coded?: { readonly heads: number; readonly slots: number; readonly isKey: boolean };
 }
@@ -29,9 +32,10 @@ export async function* decodeCache(
 	bytes: Iterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
 	const file = new Pieces(bytes);
-	for (const { bytes: count, coded } of buffersOf(shape, formats)) {
+	for (const { bytes: count, half, coded } of buffersOf(shape, formats)) {
 		if (coded === undefined) {
-			yield file.take(count);
+			const bytes = file.take(count);
+			yield half === undefined ? bytes : widened(bytes);
 			continue;
 		}
 		const codes = file.take(count);
@@ -56,11 +60,19 @@ function* buffersOf(shape: KvShape, formats: readonly KvFormat[]): Generator<Sto
 			const format = kinds?.[segment]?.format ?? "float32";
 			for (const isKey of [true, false])
 				if (format === "float32") yield { bytes: 4 * numbers };
+				else if (format === "float16")
+					yield { bytes: 2 * numbers, ...(!formats.includes(format) && { half: true }) };
 				else if (formats.includes(format)) {
 					yield { bytes: numbers };
 					yield { bytes: 4 * heads * count };
 				} else yield { bytes: numbers, coded: { heads, slots: count, isKey } };
 		}
+}
+
+/** Float16 as float32. Half a number at the end, of a file that was cut, is left out. */
+function widened(bytes: Uint8Array<ArrayBuffer>): Uint8Array {
+	const numbers = Float32Array.from({ length: Math.floor(bytes.length / 2) }, (_, i) => halfAt(bytes, 2 * i));
+	return new Uint8Array(numbers.buffer);
 }
 
 function decoded(

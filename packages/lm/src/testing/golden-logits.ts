@@ -63,6 +63,22 @@ export async function worstError(
 	return worst;
 }
 
+/** The mean difference of all logits. Options as for `worstError`. */
+export async function meanError(
+	engine: DecoderEngine,
+	golden: GoldenLogits,
+	{ policy = [dense()], chunk = golden.length, tokens = golden.length }: ReadingOptions = {},
+): Promise<number> {
+	let [sum, count] = [0, 0];
+	for (const [index, stream] of golden.streams.entries()) {
+		const got = await readLogits(DecoderState.create(engine, policy, "in-cache"), stream, { chunk, tokens });
+		const want = golden.logits.subarray(index * golden.length * golden.vocabulary);
+		sum += got.reduce((all, logit, i) => all + Math.abs(logit - (want[i] as number)), 0);
+		count += got.length;
+	}
+	return sum / count;
+}
+
 /** The logits of the first `tokens` of a stream, read in chunks. Disposes the state. */
 export async function readLogits(
 	state: DecoderState,

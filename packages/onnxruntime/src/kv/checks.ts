@@ -39,11 +39,13 @@ export function checkShape(
 		);
 	const known = kinds.every(
 		({ parts, format = "float32" } = {}) =>
-			formats.includes(format) && (parts === undefined || arePartsOf(shape, parts)),
+			formats.includes(format) &&
+			(format !== "float16" || headDim % 2 === 0) &&
+			(parts === undefined || arePartsOf(shape, parts)),
 	);
 	if (!known || kinds.length > slots.length)
 		throw resources.error(
-			`${action}: expected kinds of at most ${slots.length} segments, in the format ${formats.join(" or ")} and with ` +
+			`${action}: expected kinds of at most ${slots.length} segments, in the format ${formats.join(" or ")} (float16 with an even headDim) and with ` +
 				`ascending parts of ${layers} layers with ${kvHeads} heads, got ${JSON.stringify(kinds)}.`,
 		);
 }

@@ -7,6 +7,10 @@ import { headCount, type KvPart, type KvWrite, kvNames, kvParts, kvSlotBytes } f
 import * as ort from "onnxruntime-web/webgpu";
 import { type Gpu, LEAST_BYTES } from "./gpu.ts";
 import type { LayerBuffers } from "./slot-mover.ts";
+import type { GpuFormat } from "./slot-shader.ts";
+
+/** Bytes of a number. */
+const widths: Readonly<Record<GpuFormat, number>> = { float32: 4, float16: 2 };
 
 export interface GpuRows extends FreshRows {
 	/** Undefined when there are no tokens. */
@@ -29,11 +33,12 @@ interface Copies {
 	readonly size: number;
 }
 
-/** The memory of a device. */
-export function gpuMemory(gpu: Gpu): SegmentMemory<GpuRows> {
+/** The memory of a device, in formats that its graphs can read. */
+export function gpuMemory(gpu: Gpu, formats: readonly GpuFormat[]): SegmentMemory<GpuRows> {
 	return {
-		formats: ["float32"],
-		zeros: (geometry, segment, slots, copies) => GpuSegment.zeros({ gpu, geometry, segment }, slots, copies),
+		formats,
+		zeros: (geometry, segment, slots, copies) =>
+			GpuSegment.zeros(placeOf(gpu, geometry, segment), slots, copies),
 		freshRows(fresh, batch) {
 			const { dims } = fresh;
 			const size = dims.reduce((product, dim) => product * dim, 1);
@@ -61,6 +66,11 @@ interface Place {
 	readonly geometry: Geometry;
 	/** Its place in the geometry. */
 	readonly segment: number;
+	readonly format: GpuFormat;
+}
+
+function placeOf(gpu: Gpu, geometry: Geometry, segment: number): Place {
+	return { gpu, geometry, segment, format: (geometry.kinds?.[segment]?.format ?? "float32") as GpuFormat };
 }
 
 class GpuSegment implements SegmentBuffers<GpuRows> {
@@ -86,6 +96,7 @@ class GpuSegment implements SegmentBuffers<GpuRows> {
 		this.slots = slots;
 		this.#before = before;
 		this.#neighbours = neighbours;
+		const { format } = place;
 		const { mover } = place.gpu;
 		const { kvHeads, headDim } = place.geometry;
 		this.#parts = parts;
@@ -96,7 +107,7 @@ class GpuSegment implements SegmentBuffers<GpuRows> {
 				const { key, value } = part;
 				const [plane, values, heads] = layout(part);
 				const fields = [plane, values, headDim, slots, heads.length, before * heads.length];
-				return { key, value, layout: mover.layout(fields, heads), heads: heads.length };
+				return { key, value, layout: mover.layout(fields, heads), heads: heads.length, format };
 			});
 		this.#fresh = layers(({ layer, heads }) => [layer * 2 * kvHeads, kvHeads, heads]);
 		let plane = 0;
@@ -111,10 +122,10 @@ class GpuSegment implements SegmentBuffers<GpuRows> {
 	}
 
 	static zeros(place: Place, slots: number, copies: number): GpuSegment {
-		const { gpu, geometry, segment } = place;
+		const { gpu, geometry, segment, format } = place;
 		const made: GPUBuffer[] = [];
 		const buffer = (numbers: number): GPUBuffer => {
-			const one = gpu.storage(Math.max(LEAST_BYTES, 4 * numbers));
+			const one = gpu.storage(Math.max(LEAST_BYTES, widths[format] * numbers));
 			made.push(one);
 			return one;
 		};
@@ -131,7 +142,7 @@ class GpuSegment implements SegmentBuffers<GpuRows> {
 	}
 
 	addTensors(tensors: Record<string, ort.Tensor>, batch: number): void {
-		const { gpu, geometry, segment } = this.#place;
+		const { gpu, geometry, segment, format } = this.#place;
 		for (const { layer, heads, key, value } of this.#parts) {
 			const add = (name: string, buffer: GPUBuffer, ...last: number[]): void => {
 				const dims = [batch, heads.length, 1, ...last];
@@ -141,7 +152,7 @@ class GpuSegment implements SegmentBuffers<GpuRows> {
 					gpuBuffer = gpu.storage(Math.max(LEAST_BYTES, size));
 					this.#copies.push({ from: buffer, to: gpuBuffer, offset, size });
 				}
-				tensors[name] = ort.Tensor.fromGpuBuffer(gpuBuffer, { dataType: "float32", dims });
+				tensors[name] = ort.Tensor.fromGpuBuffer(gpuBuffer, { dataType: format, dims });
 			};
 			add(kvNames.key(segment, layer), key, geometry.headDim, this.slots);
 			add(kvNames.value(segment, layer), value, this.slots, geometry.headDim);
@@ -239,14 +250,16 @@ class GpuSegment implements SegmentBuffers<GpuRows> {
 		}
 	}
 
-	/** Bytes of so many slots as rows. */
+	/** Bytes of so many slots as rows, which are float32. */
 	#rowBytes(slots: number): number {
-		return slots * kvSlotBytes(this.#place.geometry, this.#place.segment);
+		const { geometry, segment, format } = this.#place;
+		return (slots * kvSlotBytes(geometry, segment) * widths.float32) / widths[format];
 	}
 
 	/** Bytes of a part with so many heads in its buffers. */
 	#range(heads: number): { readonly offset: number; readonly size: number } {
-		const one = 4 * heads * this.slots * this.#place.geometry.headDim;
+		const { geometry, format } = this.#place;
+		const one = widths[format] * heads * this.slots * geometry.headDim;
 		return { offset: this.#before * one, size: (this.#neighbours ?? 1) * one };
 	}
 

@@ -1,5 +1,5 @@
 /** Runs the slot shader: one dispatch a layer, no buffer or bind group made anew from step to step. */
-import { LAYER_FIELDS, MOVE_STRIDE, slotShader, WORKGROUP } from "./slot-shader.ts";
+import { type GpuFormat, LAYER_FIELDS, MOVE_STRIDE, slotShader, WORKGROUP } from "./slot-shader.ts";
 
 /** One layer's buffers of a segment. */
 export interface LayerBuffers {
@@ -8,6 +8,14 @@ export interface LayerBuffers {
 	/** `Layer` of the shader. */
 	readonly layout: GPUBuffer;
 	readonly heads: number;
+	readonly format: GpuFormat;
+}
+
+interface Pipelines {
+	/** Rows into slots. */
+	readonly scatter: GPUComputePipeline;
+	/** Slots into rows. */
+	readonly gather: GPUComputePipeline;
 }
 
 export interface Move {
@@ -26,8 +34,7 @@ const MOVES = 64;
 export class SlotMover {
 	readonly #device: GPUDevice;
 	readonly #layout: GPUBindGroupLayout;
-	readonly #scatter: GPUComputePipeline;
-	readonly #gather: GPUComputePipeline;
+	readonly #pipelines: Readonly<Record<GpuFormat, Pipelines>>;
 	readonly #moves: GPUBuffer;
 	#next = 0;
 	/** rows → layout → bind group. Rows lie in a few buffers that are used again and again. */
@@ -54,11 +61,13 @@ export class SlotMover {
 			],
 		});
 		const layout = device.createPipelineLayout({ bindGroupLayouts: [this.#layout] });
-		const module = device.createShaderModule({ code: slotShader });
-		const pipeline = (entryPoint: string): GPUComputePipeline =>
-			device.createComputePipeline({ layout, compute: { module, entryPoint } });
-		this.#scatter = pipeline("scatter");
-		this.#gather = pipeline("gather");
+		const pipelines = (format: GpuFormat): Pipelines => {
+			const module = device.createShaderModule({ code: slotShader(format) });
+			const pipeline = (entryPoint: string): GPUComputePipeline =>
+				device.createComputePipeline({ layout, compute: { module, entryPoint } });
+			return { scatter: pipeline("scatter"), gather: pipeline("gather") };
+		};
+		this.#pipelines = { float32: pipelines("float32"), float16: pipelines("float16") };
 		this.#moves = device.createBuffer({
 			size: MOVES * MOVE_STRIDE,
 			usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
@@ -77,29 +86,31 @@ export class SlotMover {
 
 	/** Rows into slots of every layer. */
 	scatter(layers: readonly LayerBuffers[], headDim: number, rows: GPUBuffer, move: Move): void {
-		this.#run(this.#scatter, layers, headDim, rows, move);
+		this.#run("scatter", layers, headDim, rows, move);
 	}
 
 	/** Slots of every layer into rows. */
 	gather(layers: readonly LayerBuffers[], headDim: number, rows: GPUBuffer, move: Move): void {
-		this.#run(this.#gather, layers, headDim, rows, move);
+		this.#run("gather", layers, headDim, rows, move);
 	}
 
 	#run(
-		pipeline: GPUComputePipeline,
+		direction: keyof Pipelines,
 		layers: readonly LayerBuffers[],
 		headDim: number,
 		rows: GPUBuffer,
 		{ row, slot, length, tokens, base }: Move,
 	): void {
-		if (length === 0 || layers.length === 0) return;
+		const [first] = layers;
+		if (length === 0 || first === undefined) return;
 		// A write to the queue takes effect before what is submitted after it, and after what was submitted before.
 		const offset = this.#next * MOVE_STRIDE;
 		this.#next = (this.#next + 1) % MOVES;
 		this.#device.queue.writeBuffer(this.#moves, offset, Uint32Array.of(row, slot, length, tokens, base));
 		const encoder = this.#device.createCommandEncoder();
 		const pass = encoder.beginComputePass();
-		pass.setPipeline(pipeline);
+		// All of a segment's, which have one format.
+		pass.setPipeline(this.#pipelines[first.format][direction]);
 		for (const layer of layers) {
 			pass.setBindGroup(0, this.#group(rows, layer), [offset]);
 			pass.dispatchWorkgroups(Math.ceil((length * headDim) / WORKGROUP), layer.heads);

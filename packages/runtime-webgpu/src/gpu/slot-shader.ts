@@ -1,7 +1,10 @@
 /**
  * Moves rows into slots, and slots into rows, on the GPU. One invocation moves one number of a key and the same of a
- * value: keys lie with their slots innermost, values with their dimensions (`kvNames` of @tok/runtime).
+ * value: keys lie with their slots innermost, values with their dimensions (`kvNames` of @tok/runtime). Rows are float32,
+ * slots float32 or float16. Two float16 share a word, of which each invocation changes its half alone: every device can
+ * do that, also one that does not compute in float16.
  */
+import type { KvFormat } from "@tok/runtime";
 
 /** Fields of `Layer`, whose `heads` follow. */
 export const LAYER_FIELDS = 6;
@@ -9,7 +12,38 @@ export const LAYER_FIELDS = 6;
 export const MOVE_STRIDE = 256;
 export const WORKGROUP = 64;
 
-export const slotShader: string = /* wgsl */ `
+/** How slots are declared, read and written. */
+const accessOf: Readonly<Record<GpuFormat, string>> = {
+	float32: /* wgsl */ `
+alias Slots = array<f32>;
+fn readKey(at: u32) -> f32 { return keys[at]; }
+fn readValue(at: u32) -> f32 { return values[at]; }
+fn writeKey(at: u32, x: f32) { keys[at] = x; }
+fn writeValue(at: u32, x: f32) { values[at] = x; }
+`,
+	float16: /* wgsl */ `
+alias Slots = array<atomic<u32>>;
+fn halfOf(word: u32, at: u32) -> f32 { return unpack2x16float(word)[at % 2]; }
+fn bitsOf(x: f32, at: u32) -> u32 { return pack2x16float(vec2f(x, 0)) << (16 * (at % 2)); }
+fn otherHalf(at: u32) -> u32 { return 0xffff0000u >> (16 * (at % 2)); }
+fn readKey(at: u32) -> f32 { return halfOf(atomicLoad(&keys[at / 2]), at); }
+fn readValue(at: u32) -> f32 { return halfOf(atomicLoad(&values[at / 2]), at); }
+fn writeKey(at: u32, x: f32) {
+	atomicAnd(&keys[at / 2], otherHalf(at));
+	atomicOr(&keys[at / 2], bitsOf(x, at));
+}
+fn writeValue(at: u32, x: f32) {
+	atomicAnd(&values[at / 2], otherHalf(at));
+	atomicOr(&values[at / 2], bitsOf(x, at));
+}
+`,
+};
+
+/** Formats that the shader moves. */
+export type GpuFormat = Exclude<KvFormat, "int8">;
+
+export const slotShader = (format: GpuFormat): string => /* wgsl */ `
+${accessOf[format]}
 struct Layer {
 	plane: u32,     // of rows: first head of the layer's keys
 	values: u32,    // of rows: heads from a key to its value
@@ -28,8 +62,8 @@ struct Move {
 }
 
 @group(0) @binding(0) var<storage, read_write> rows: array<f32>;    // [layers, 2, heads, tokens, headDim]
-@group(0) @binding(1) var<storage, read_write> keys: array<f32>;    // [heads, headDim, slots]
-@group(0) @binding(2) var<storage, read_write> values: array<f32>;  // [heads, slots, headDim]
+@group(0) @binding(1) var<storage, read_write> keys: Slots;         // [heads, headDim, slots]
+@group(0) @binding(2) var<storage, read_write> values: Slots;       // [heads, slots, headDim]
 @group(0) @binding(3) var<storage, read> layer: Layer;
 @group(0) @binding(4) var<uniform> job: Move;
 
@@ -55,15 +89,15 @@ fn placesOf(index: u32, head: u32) -> Places {
 fn scatter(@builtin(global_invocation_id) id: vec3u) {
 	let at = placesOf(id.x, id.y);
 	if (!at.inside) { return; }
-	keys[at.key] = rows[at.fromKey];
-	values[at.value] = rows[at.fromValue];
+	writeKey(at.key, rows[at.fromKey]);
+	writeValue(at.value, rows[at.fromValue]);
 }
 
 @compute @workgroup_size(${WORKGROUP})
 fn gather(@builtin(global_invocation_id) id: vec3u) {
 	let at = placesOf(id.x, id.y);
 	if (!at.inside) { return; }
-	rows[at.fromKey] = keys[at.key];
-	rows[at.fromValue] = values[at.value];
+	rows[at.fromKey] = readKey(at.key);
+	rows[at.fromValue] = readValue(at.value);
 }
 `;

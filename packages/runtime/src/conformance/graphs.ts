@@ -41,16 +41,15 @@ export function mirror(shape: KvShape, batch: Dim = 1): GraphFile {
 	const { layers, kvHeads, headDim, slots } = shape;
 	const graph = new GraphBuilder("mirror");
 	slots.forEach((_, segment) => {
-		const scaled = shape.kinds?.[segment]?.format === "int8";
+		const { format = "float32" } = shape.kinds?.[segment] ?? {};
 		for (const { layer, heads } of kvParts(shape, segment)) {
 			const input = (name: string, dtype: DType, ...last: Dim[]): void => {
 				const value = graph.input(name, dtype, [batch, heads.length, 1, ...last]);
 				graph.output(value, seen(name));
 			};
-			const dtype = scaled ? "int8" : "float32";
-			input(kvNames.key(segment, layer), dtype, headDim, `slots.${segment}`);
-			input(kvNames.value(segment, layer), dtype, `slots.${segment}`, headDim);
-			if (!scaled) continue;
+			input(kvNames.key(segment, layer), format, headDim, `slots.${segment}`);
+			input(kvNames.value(segment, layer), format, `slots.${segment}`, headDim);
+			if (format !== "int8") continue;
 			input(kvNames.keyScale(segment, layer), "float32", 1, `slots.${segment}`);
 			input(kvNames.valueScale(segment, layer), "float32", `slots.${segment}`, 1);
 		}

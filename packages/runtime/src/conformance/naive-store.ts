@@ -1,9 +1,10 @@
 /**
  * A key/value store by definition: one number per coordinate, no layout. Stores are compared with it. Its buffers
- * spell out the layouts that `kvNames` promises.
+ * spell out the layouts that `kvNames` promises. What it is given for a segment in float16 has to be float16's already.
  */
+import { float16Bits } from "@tok/graph";
 import { headCount, kvParts } from "../kv-shape.ts";
-import { type KvPart, type KvShape, type KvWrite, kvNames, type Tensor } from "../runtime.ts";
+import { type KvFormat, type KvPart, type KvShape, type KvWrite, kvNames, type Tensor } from "../runtime.ts";
 import { floats } from "./tensors.ts";
 
 type Kind = "key" | "value";
@@ -78,8 +79,8 @@ export class NaiveStore {
 	}
 
 	/** Every buffer by the name of its graph input, in the order of `KvStore.read`: layer, segment, key, value. */
-	buffers(): Map<string, Tensor<"float32" | "int8">> {
-		const named = new Map<string, Tensor<"float32" | "int8">>();
+	buffers(): Map<string, Tensor<KvFormat>> {
+		const named = new Map<string, Tensor<KvFormat>>();
 		for (let layer = 0; layer < this.#shape.layers; layer++)
 			for (const segment of this.#slots.keys()) {
 				const part = kvParts(this.shape, segment).find((each) => each.layer === layer);
@@ -90,15 +91,11 @@ export class NaiveStore {
 		return named;
 	}
 
-	#buffer(
-		named: Map<string, Tensor<"float32" | "int8">>,
-		segment: number,
-		{ layer, heads }: KvPart,
-		kind: Kind,
-	): void {
+	#buffer(named: Map<string, Tensor<KvFormat>>, segment: number, { layer, heads }: KvPart, kind: Kind): void {
 		const { headDim, kinds } = this.#shape;
 		const slots = this.#slots[segment] as number;
-		const scaled = kinds?.[segment]?.format === "int8";
+		const { format = "float32" } = kinds?.[segment] ?? {};
+		const scaled = format === "int8";
 		const numbers: number[] = []; // keys [heads, headDim, slots], values [heads, slots, headDim]
 		const scales: number[] = []; // [heads, slots]
 		for (const head of heads) {
@@ -116,10 +113,10 @@ export class NaiveStore {
 			kind === "key" ? [1, heads.length, 1, columns, slots] : [1, heads.length, 1, slots, columns];
 		const name = kvNames[kind](segment, layer);
 		const data = floats(dims(headDim), numbers);
-		if (!scaled) {
-			named.set(name, data);
-			return;
-		}
+		if (format === "float16")
+			named.set(name, { ...data, dtype: "float16", data: Uint16Array.from(numbers, float16Bits) });
+		if (format === "float32") named.set(name, data);
+		if (!scaled) return;
 		named.set(name, { ...data, dtype: "int8", data: Int8Array.from(numbers) });
 		named.set(kvNames[`${kind}Scale`](segment, layer), floats(dims(1), scales));
 	}

@@ -144,6 +144,35 @@ export const slotCases: readonly ConformanceCase[] = [
 		expectEqual("codes and scales", await contentOf(store), before);
 		store.dispose();
 	}),
+	conformanceCase(
+		"R10g",
+		"a segment of float16 feeds the nearest numbers, or is an error",
+		async (runtime) => {
+			const half: KvShape = {
+				...shape,
+				headDim: 4,
+				kinds: [undefined, { format: "float16" }, { format: "float16", parts: [{ layer: 1, heads: [1] }] }],
+			};
+			if (!runtime.kvFormats.includes("float16")) {
+				await expectTokError("float16", () => runtime.createKvStore(half), "format", "float32");
+				return;
+			}
+			await expectTokError("odd", () => runtime.createKvStore({ ...half, headDim: 3 }), "even headDim");
+			// Keys and values, four numbers a head: in float32 in the sink's slot, in float16 in each of five.
+			await exercise(runtime, half, { bytes: 2 * 4 * 4 * (4 * 1 + 2 * 5), grown: 2 * 4 * 2 * 2 });
+			const store = runtime.createKvStore({ ...half, slots: [0, 7, 0] });
+			const numbers = new Numbers(6).tensor([7 * 2 * 2 * 2 * 4]).data;
+			await store.writeSlots(1, 0, numbers);
+			const read = await store.readSlots(1, 0, 7);
+			// Half a step of the last of 11 digits; below 2 ** -14 steps are equal.
+			const isNear = (x: number, i: number): boolean =>
+				Math.abs(x - (numbers[i] as number)) <= Math.max(2 ** -25, 2 ** -11 * Math.abs(x));
+			expectThat("numbers are the nearest", read.every(isNear));
+			await store.writeSlots(1, 0, read);
+			expectEqual("numbers of float16 stay", await store.readSlots(1, 0, 7), read);
+			store.dispose();
+		},
+	),
 	conformanceCase("R10e", "kinds that are none are an error", async (runtime) => {
 		const heads = [0];
 		const wrong: readonly unknown[] = [
