@@ -52,8 +52,24 @@ export interface AttentionOutput {
 	readonly output: Value<"float32">; // [batch, tokens, kvHeads, group, headDim]: all heads, in order
 	/** The fresh keys as the cache keeps them, rotated. */
 	readonly key: Value<"float32">; // [batch, kvHeads, tokens, headDim]
+	/** Computed in any case: a graph that makes nothing of them is the same, byte for byte. */
+	readonly weights: AttentionWeights;
 	/** Present with an archive. */
 	readonly recalled?: Traces;
+}
+
+/** The softmax over all that a query sees, ≥ 0 and 1 in all; exactly 0 where the mask hides an entry. */
+export interface AttentionWeights {
+	/** All parts side by side, in the order in which they follow here. */
+	readonly joined: Value<"float32">; // [batch, kvHeads, group, tokens, entries + recalled entries + 1]
+	/** On the slots of each segment. */
+	readonly segments: readonly Value<"float32">[]; // [batch, kvHeads, group, tokens, slots]
+	/** On the chunk's own tokens. */
+	readonly fresh: Value<"float32">; // [batch, kvHeads, group, tokens, tokens]
+	/** On the entries that each query's choice recalled, block after block as `Traces` names them. */
+	readonly recalled?: Value<"float32">; // [batch, kvHeads, group, tokens, blocks · blockSize]
+	/** On the learned sink, from which no value comes. */
+	readonly sink?: Value<"float32">; // [batch, kvHeads, group, tokens, 1]
 }
 
 /**
@@ -102,6 +118,13 @@ export function attention(options: AttentionOptions): AttentionOutput {
 	return {
 		output: transpose(output, [0, 3, 1, 2, 4]),
 		key: freshKey,
+		weights: {
+			joined: weights,
+			segments: shares.slice(0, segments.length),
+			fresh: shares[segments.length] as Value<"float32">,
+			...(recalled !== undefined && { recalled: shares[parts.length] as Value<"float32"> }),
+			...(sinks !== undefined && { sink: shares.at(-1) as Value<"float32"> }),
+		},
 		...(remembered !== undefined && { recalled: remembered }),
 	};
 }

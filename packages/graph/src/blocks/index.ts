@@ -1,6 +1,7 @@
 export {
 	type AttentionOptions,
 	type AttentionOutput,
+	type AttentionWeights,
 	attention,
 	type CachedSegment,
 	type Rotation,
