@@ -7,6 +7,7 @@ export type {
 	ArchiveFileOptions,
 	ArchiveInfo,
 	ArchiveReport,
+	AttendedEntry,
 	Batch,
 	BatchOptions,
 	FinishReason,
@@ -29,6 +30,7 @@ export type {
 	SessionOptions,
 	SessionStats,
 	SpeculationCounts,
+	TokenAttention,
 	WriteTarget,
 } from "./model.ts";
 export type { ModelSource } from "./model-files.ts";

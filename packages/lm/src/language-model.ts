@@ -98,12 +98,14 @@ export class LanguageModel implements Model, SessionModel {
 		return cacheBytes(this.engine.config, policy, this.engine.remembering);
 	}
 
-	async prepare(policy: Policy): Promise<void> {
-		await this.engine.graph(this.engine.segments(policy));
+	async prepare(policy: Policy, { attention }: { readonly attention?: boolean } = {}): Promise<void> {
+		await this.engine.graph(this.engine.segments(policy), attention);
 	}
 
 	createSession(options: SessionOptions): Session {
-		return this.#open(options, (policy, positions) => DecoderState.create(this.engine, policy, positions));
+		return this.#open(options, (policy, positions) =>
+			DecoderState.create(this.engine, policy, positions, options.attention),
+		);
 	}
 
 	createBatch({ policy, size }: BatchOptions): Batch {
@@ -126,7 +128,7 @@ export class LanguageModel implements Model, SessionModel {
 		options: SessionOptions & ArchiveFileOptions,
 	): Promise<Session> {
 		return this.#openWithArchive(source, options, (policy, positions, attached) =>
-			DecoderState.withArchive(this.engine, policy, positions, attached),
+			DecoderState.withArchive(this.engine, policy, positions, { attached, attention: options.attention }),
 		);
 	}
 
@@ -203,7 +205,7 @@ export class LanguageModel implements Model, SessionModel {
 
 	async restoreSession(
 		source: string | Blob,
-		{ policy, chunk = CHUNK }: RestoreOptions = {},
+		{ policy, chunk = CHUNK, attention }: RestoreOptions = {},
 	): Promise<Session> {
 		this.engine.checkOpen();
 		checkChunk(chunk);
@@ -219,7 +221,7 @@ export class LanguageModel implements Model, SessionModel {
 			checkIds([...header.tail, ...header.pending, ...header.attached], vocabularySize);
 			const { kvFormats } = this.engine.runtime;
 			const shape = decodedShape(header.shape, kvFormats);
-			const parts = { ...header, shape, recalled: saved.recalled };
+			const parts = { ...header, shape, recalled: saved.recalled, attention };
 			const state = DecoderState.restore(this.engine, parsePolicy(header.policy), header.cache, parts);
 			try {
 				await state.store.load(decodeCache(header.shape, kvFormats, saved.cache()));

@@ -78,8 +78,10 @@ export interface Model {
 	/**
 	 * Builds the graph that sessions of this policy run, which takes seconds; the first session that needs it waits
 	 * for the same. Give `session.policy`, which a pinned beginning lengthens.
+	 *
+	 * @param options.attention Builds that of sessions with `attention`. Defaults to false.
 	 */
-	prepare(policy: Policy): Promise<void>;
+	prepare(policy: Policy, options?: { readonly attention?: boolean }): Promise<void>;
 	createSession(options: SessionOptions): Session;
 	/**
 	 * Room for sessions whose steps are computed together. What they generate is what they would alone, up to float32
@@ -120,6 +122,12 @@ export interface SessionOptions {
 	readonly pin?: string | readonly number[];
 	/** Most tokens that one graph call reads. Defaults to 128. */
 	readonly chunk?: number;
+	/**
+	 * The session tells on what its last token laid its attention (`Session.attention`). It runs a graph of its own for
+	 * that, with the model's weights once more in memory, and fetches the weights of a token with every run. Not in a
+	 * batch. Defaults to false.
+	 */
+	readonly attention?: boolean;
 }
 
 export interface ArchiveFileOptions {
@@ -227,6 +235,8 @@ export interface RestoreOptions {
 	readonly policy?: Policy;
 	/** Defaults to 128. */
 	readonly chunk?: number;
+	/** See `SessionOptions.attention`. Defaults to false, however the session was created. */
+	readonly attention?: boolean;
 }
 
 export interface LikelihoodOptions {
@@ -330,6 +340,37 @@ export interface RecalledPassage {
 	readonly heads: readonly { readonly layer: number; readonly head: number; readonly mass: number }[];
 }
 
+/** On what one token laid its attention: in each layer and query head softmax weights, 1 in all with the other parts. */
+export interface TokenAttention {
+	/** Index of the token in the stream. */
+	readonly token: number;
+	readonly layers: number;
+	/** Query heads of a layer. */
+	readonly heads: number;
+	/** What the token saw, itself included: segment after segment in the policy's order, old before new. */
+	readonly entries: readonly AttendedEntry[];
+	/** [layers, heads, entries] 0 where the layer's own window hides an entry. */
+	readonly weights: Float32Array;
+	/** [layers, heads] On blocks recalled from an archive, which each head chooses for itself; `recalled` names them. */
+	readonly recalled: Float32Array;
+	/** [layers, heads] On the layer's learned sink, from which nothing comes (gpt-oss). */
+	readonly learned: Float32Array;
+}
+
+/** An entry of the cache, or the token itself, which is none yet when it looks. */
+export interface AttendedEntry {
+	/** Index in the policy. A token of the same run is counted where it goes. */
+	readonly segment: number;
+	/** In the segment's buffers; undefined under `recompute`, which keeps none. */
+	readonly slot: number | undefined;
+	/**
+	 * The tokens of the stream that it stands for, [start, end): one, several where they were merged, none where it came
+	 * with an archive from elsewhere.
+	 */
+	readonly start: number;
+	readonly end: number;
+}
+
 export interface Session {
 	readonly policy: Policy;
 	readonly positions: Positions;
@@ -346,6 +387,12 @@ export interface Session {
 	 * first token either, which came of it. What has left the archive since is left out.
 	 */
 	recalled(): readonly RecalledPassage[];
+	/**
+	 * On what the token that was read last laid its attention, the one whose logits the next token is chosen from;
+	 * undefined before the first, after a rewind or a restore, and where `recompute` read nothing. Throws unless the
+	 * session was created with `attention`.
+	 */
+	attention(): TokenAttention | undefined;
 	/** Forgets the last `count` tokens. Throws when the policy has not retained enough before them. */
 	rewind(count: number): void;
 	fork(): Session;

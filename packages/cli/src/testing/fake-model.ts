@@ -157,6 +157,7 @@ function createFakeSession(stream: number[], policy: Policy, onToken: (count: nu
 		},
 		generate,
 		// It went back to its first tokens.
+		attention: () => undefined,
 		recalled: () =>
 			policy.some(({ recall }) => recall !== undefined)
 				? [

@@ -62,6 +62,7 @@ export function recallingModel(memory: (policy: Policy) => number = rollingToken
 			generate,
 			rewind: () => undefined,
 			fork: () => openSession(policy, [...ids], true),
+			attention: () => undefined,
 			recalled: () => [],
 			save: async () => undefined,
 			saveArchive: () => {

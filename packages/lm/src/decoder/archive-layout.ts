@@ -26,15 +26,24 @@ export function archiveLayout(policy: Policy): ArchiveLayout | undefined {
 	const { takes, slots: capacity, every = 1 } = policy[segment] ?? {};
 	if (capacity === undefined || typeof takes !== "object") return undefined;
 	const origin = policy.reduce((sum, { takes, slots }) => sum + (takes === "tokens" ? slots : 0), 0);
-	const tokensPerEntry = weights(policy)[segment] as number;
+	const perEntry = tokensPerEntry(policy)[segment] as number;
 	const portable = segment === policy.length - 2;
 	const sendsOn = typeof policy[segment - 1]?.takes === "object";
-	return { segment, blockSize: takes.entries, capacity, every, origin, tokensPerEntry, sendsOn, portable };
+	return {
+		segment,
+		blockSize: takes.entries,
+		capacity,
+		every,
+		origin,
+		tokensPerEntry: perEntry,
+		sendsOn,
+		portable,
+	};
 }
 
 /** Tokens of the stream, counted from its end, among which all are that an archive and what comes after it hold. */
 export function tokensInReach(policy: Policy): number {
-	const tokens = weights(policy);
+	const tokens = tokensPerEntry(policy);
 	const first = policy.findIndex(({ recall }) => recall !== undefined);
 	let sum = 0;
 	for (let k = Math.max(0, first); k < policy.length; k++) {
@@ -47,7 +56,7 @@ export function tokensInReach(policy: Policy): number {
 }
 
 /** Per segment, the tokens that one of its entries stands for. */
-function weights(policy: Policy): number[] {
+export function tokensPerEntry(policy: Policy): number[] {
 	let tokens = 1;
 	return [...policy]
 		.reverse()

@@ -6,6 +6,7 @@ import type { Runtime } from "@tok/runtime";
 import { type WebGpuRuntime, webgpu } from "@tok/runtime-webgpu";
 import { wasm } from "@tok/runtime-webgpu/wasm";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import type { TokenAttention } from "../model.ts";
 import { openTransformersDecoder } from "../open-decoder.ts";
 import { goldenFolder, goldenFolders, goldenLogitsOf } from "../testing/browser-goldens.ts";
 import { meanError, readLogits, worstError } from "../testing/golden-logits.ts";
@@ -76,6 +77,30 @@ describe.each([
 			return logits;
 		};
 		expect(farthest(await read(runtime), await read(other))).toBeLessThan(1e-5);
+		await other.dispose();
+	});
+
+	test("attention, told by the graph, is the same as on the other backend, and whole", async () => {
+		const other = await (name === "webgpu" ? wasm() : webgpu());
+		const [stream = []] = (await goldenLogitsOf(LLAMA)).streams;
+		const policy = parsePolicy("sink:4,memory:32/2x4,rolling:12");
+		const tell = async (on: Runtime): Promise<TokenAttention> => {
+			const engine = await engineOf(LLAMA, on);
+			const state = DecoderState.create(engine, policy, "in-cache", true);
+			for (let from = 0; from < 40; ) {
+				const { take } = await state.read(stream, { from, to: 40, chunk: 7, scored: "all" });
+				from += take;
+			}
+			const told = state.tokenAttention() as TokenAttention;
+			await engine.dispose();
+			return told;
+		};
+		const [told, twin] = [await tell(runtime), await tell(other)];
+		expect(told.entries).toEqual(twin.entries);
+		expect(farthest(told.weights, twin.weights)).toBeLessThan(1e-5);
+		expect(farthest(told.recalled, twin.recalled)).toBeLessThan(1e-5);
+		const all = [...told.weights, ...told.recalled].reduce((sum, weight) => sum + weight, 0);
+		expect(all / (told.layers * told.heads)).toBeCloseTo(1, 5);
 		await other.dispose();
 	});
 

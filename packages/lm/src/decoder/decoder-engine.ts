@@ -42,7 +42,7 @@ export class DecoderEngine {
 	readonly remembering: Remembering;
 	readonly pairing: Pairing;
 	readonly #graphKey: DecoderEngineOptions["graphKey"];
-	readonly #graphs = new Map<string, Promise<GraphSession>>(); // describeSegments → graph
+	readonly #graphs = new Map<string, Promise<GraphSession>>(); // by name, which describeSegments begins
 	readonly #names = new WeakMap<readonly GraphSegment[], string>();
 	#disposed = false;
 
@@ -60,13 +60,17 @@ export class DecoderEngine {
 		this.#graphKey = graphKey;
 	}
 
-	/** The graph for a cache of these segments. A failure is not kept: the next call tries again. */
-	graph(segments: readonly GraphSegment[]): Promise<GraphSession> {
+	/**
+	 * The graph for a cache of these segments. A failure is not kept: the next call tries again.
+	 *
+	 * @param attention Whether it tells of attention: another graph, with weights of its own. Defaults to false.
+	 */
+	graph(segments: readonly GraphSegment[], attention = false): Promise<GraphSession> {
 		this.checkOpen();
-		const name = this.#nameOf(segments);
+		const name = attention ? `${this.#nameOf(segments)}, telling of attention` : this.#nameOf(segments);
 		const known = this.#graphs.get(name);
 		if (known !== undefined) return known;
-		const loading = this.#load(segments, name);
+		const loading = this.#load(segments, attention, name);
 		this.#graphs.set(name, loading);
 		loading.catch(() => this.#graphs.delete(name));
 		return loading;
@@ -130,7 +134,7 @@ export class DecoderEngine {
 		for (const graph of graphs) if (graph.status === "fulfilled") await graph.value.dispose();
 	}
 
-	async #load(segments: readonly GraphSegment[], name: string): Promise<GraphSession> {
+	async #load(segments: readonly GraphSegment[], attention: boolean, name: string): Promise<GraphSession> {
 		const { config, weights, precision, runtime } = this;
 		const memory = new WeightMemory();
 		// Four bytes a parameter are not worth their disk.
@@ -141,6 +145,7 @@ export class DecoderEngine {
 				half: precision === "fast" && runtime.arithmetic === "float16" && archiveOf(segments) < 0,
 				segments,
 				pairing: this.pairing,
+				attention,
 				memory,
 			});
 		try {

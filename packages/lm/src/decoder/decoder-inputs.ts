@@ -7,6 +7,8 @@ export const decoderInputs = {
 	angleRows: "angle_rows",
 	/** int64 [logitRows]: the tokens, counted through the batch, whose logits are wanted. */
 	logitRows: "logit_rows",
+	/** int64 [attended]: the tokens whose attention is told, by a graph that tells of it. */
+	attentionRows: "attention_rows",
 	/**
 	 * float32 [batch · tokens, rotaryDim / 2]. `frame` counts the segments; the last one's is that of the fresh keys
 	 * too.
@@ -38,6 +40,13 @@ export const decoderInputs = {
 
 /** float32 [logitRows, vocabulary] */
 export const LOGITS = "logits";
+/**
+ * float32 [batch, layers that recall nothing · kvHeads, group, attended, columns]: softmax weights on the slots of each
+ * segment but an archive, on the run's tokens, and on the learned sink where there is one.
+ */
+export const ATTENTION = "attention";
+/** The same of the layers that recall, in which the entries recalled come before the learned sink. */
+export const ATTENTION_RECALLING = "attention.recalling";
 /** int64 [batch, heads that remember, choices, blocks]: what each choice took, by its place in the buffers. */
 export const RECALLED_BLOCKS = "recall.blocks";
 /** float32 of the same shape: softmax weight on each block, summed over the choice's queries and the group's heads. */

@@ -15,6 +15,7 @@ import {
 } from "@tok/kv-cache";
 import type { RopeFrequencies } from "@tok/rope";
 import { type KvShape, type KvStore, TokError } from "@tok/runtime";
+import type { TokenAttention } from "../model.ts";
 import { type ArchiveLayout, archiveLayout, tokensInReach } from "./archive-layout.ts";
 import { type ArchiveExtent, archiveExtent, archiveRows } from "./archive-rows.ts";
 import { paddedSlots } from "./cache-cost.ts";
@@ -35,6 +36,7 @@ import { type Recalled, RecallTally, type TallySnapshot } from "./recall-tally.t
 import type { BatchPlace, StepBatch } from "./step-batch.ts";
 import { StepFeeds, type StepRow } from "./step-feeds.ts";
 import { type StepResult, stepResult } from "./step-result.ts";
+import { type AttendedRun, tokenAttention } from "./token-attention.ts";
 import { carryOut } from "./transfers.ts";
 
 /**
@@ -59,8 +61,14 @@ interface Ahead {
 	readonly plan: Plan;
 	readonly choosers: Choosers | undefined;
 	readonly recalled: Recalled | undefined;
+	readonly run: AttendedRun | undefined;
 	readonly writes: Write[];
 	kept: number;
+}
+
+interface RunResult extends StepResult {
+	/** Of a graph that tells of attention. */
+	readonly run?: AttendedRun | undefined;
 }
 
 interface StateParts {
@@ -75,6 +83,16 @@ interface StateParts {
 	readonly recalled?: TallySnapshot | undefined;
 	/** A choice that holds. */
 	readonly held?: HeldChoice | undefined;
+	/** Its graph tells of attention. Defaults to false. */
+	readonly attention?: boolean | undefined;
+	/** What was told of the last token. */
+	readonly attended?: AttendedToken | undefined;
+}
+
+/** The last token that was read, in the run that read it. */
+interface AttendedToken {
+	readonly run: AttendedRun;
+	readonly row: number;
 }
 
 /** What a session file has besides the snapshot. */
@@ -84,6 +102,7 @@ interface RestoredParts {
 	readonly attached: readonly number[];
 	readonly recalled: TallySnapshot | undefined;
 	readonly held?: HeldChoice | undefined;
+	readonly attention?: boolean | undefined;
 }
 
 export class DecoderState {
@@ -97,6 +116,8 @@ export class DecoderState {
 	readonly tally: RecallTally | undefined;
 	/** The tokens with which the archive began. */
 	readonly attached: readonly number[];
+	/** Whether its graph tells of attention. */
+	readonly attention: boolean;
 	readonly #engine: DecoderEngine;
 	readonly #segments: readonly GraphSegment[];
 	readonly #feeds: StepFeeds;
@@ -110,6 +131,8 @@ export class DecoderState {
 	#held: HeldChoice | undefined;
 	/** What `readAhead` has read and not settled. */
 	#ahead: Ahead | undefined;
+	/** Undefined before the first token, after a rewind, and where nothing was run or told. */
+	#attended: AttendedToken | undefined;
 
 	private constructor(
 		engine: DecoderEngine,
@@ -122,6 +145,8 @@ export class DecoderState {
 			attached = [],
 			recalled,
 			held,
+			attention = false,
+			attended,
 		}: StateParts,
 	) {
 		this.#engine = engine;
@@ -130,6 +155,8 @@ export class DecoderState {
 		this.#place = place;
 		this.#tail = [...tail];
 		this.attached = attached;
+		this.attention = attention;
+		this.#attended = attended;
 		this.#tailLimit = tailLimit(cache.policy);
 		this.#segments = segments;
 		this.#feeds = new StepFeeds(engine.config, this.#segments);
@@ -152,8 +179,13 @@ export class DecoderState {
 			this.tally?.restore(recalled, (store.shape.slots[this.archive.segment] ?? 0) / this.archive.blockSize);
 	}
 
-	static create(engine: DecoderEngine, policy: Policy, positions: Positions): DecoderState {
-		return DecoderState.withArchive(engine, policy, positions, []);
+	static create(
+		engine: DecoderEngine,
+		policy: Policy,
+		positions: Positions,
+		attention = false,
+	): DecoderState {
+		return DecoderState.withArchive(engine, policy, positions, { attached: [], attention });
 	}
 
 	/** Begins with an archive of these tokens, in whole blocks, whose entries the caller writes into the store. */
@@ -161,10 +193,13 @@ export class DecoderState {
 		engine: DecoderEngine,
 		policy: Policy,
 		positions: Positions,
-		attached: readonly number[],
+		{
+			attached,
+			attention,
+		}: { readonly attached: readonly number[]; readonly attention?: boolean | undefined },
 	): DecoderState {
 		const cache = createCache(policy, { positions, archived: attached.length });
-		return new DecoderState(engine, cache, { store: createStore(engine, cache), attached });
+		return new DecoderState(engine, cache, { store: createStore(engine, cache), attached, attention });
 	}
 
 	/**
@@ -191,7 +226,7 @@ export class DecoderState {
 		engine: DecoderEngine,
 		policy: Policy,
 		snapshot: CacheSnapshot,
-		{ shape, tail, attached, recalled, held }: RestoredParts,
+		{ shape, tail, attached, recalled, held, attention }: RestoredParts,
 	): DecoderState {
 		const cache = restoreCache(policy, snapshot);
 		if (attached.length !== cache.attached)
@@ -205,7 +240,7 @@ export class DecoderState {
 			.segments(policy)
 			.map((segment, i) => ({ ...segment, format: shape.kinds?.[i]?.format ?? "float32" }));
 		try {
-			return new DecoderState(engine, cache, { store, segments, tail, attached, recalled, held });
+			return new DecoderState(engine, cache, { store, segments, tail, attached, recalled, held, attention });
 		} catch (error) {
 			store.dispose();
 			throw error;
@@ -256,7 +291,18 @@ export class DecoderState {
 			attached,
 			recalled: this.tally?.snapshot(),
 			held: this.#held,
+			attention: this.attention,
+			attended: this.#attended,
 		});
+	}
+
+	/** What the graph told of the token that was read last; undefined where it told nothing. */
+	tokenAttention(): TokenAttention | undefined {
+		if (this.#attended === undefined) return undefined;
+		const { run, row } = this.#attended;
+		const { policy, attached } = this.cache;
+		const { config } = this.#engine;
+		return tokenAttention(run, row, { config, policy, segments: this.#segments, attached });
 	}
 
 	/** The choice of blocks that the next tokens go on with; undefined where each token chooses for itself. */
@@ -270,6 +316,7 @@ export class DecoderState {
 		if (this.#held !== undefined && this.#held.at >= this.cache.length) this.#held = undefined;
 		// From the tail as others see it, so that a restored state remembers no less than this one.
 		if (count > 0) this.#tail = this.tail.slice(0, -count);
+		if (count > 0) this.#attended = undefined;
 	}
 
 	/**
@@ -294,13 +341,14 @@ export class DecoderState {
 		const fresh = Array.from({ length: plan.take }, (_, i) => ids[from + i] as number);
 		const complete = plan.take === to - from;
 		const wanted = scored === "last" && !complete ? "none" : scored;
-		let result: StepResult = { logits: new Float32Array(0), recalled: undefined };
+		let result: RunResult = { logits: new Float32Array(0), recalled: undefined };
 		if (!(whole && wanted === "none")) {
 			const row = { plan, ids: this.#fed(plan, fresh), ropes: this.#ropes, held: this.#held, choosers };
 			result = await this.#run(row, wanted, each ? "each" : "shared");
 		}
 		this.#hold(result.recalled, plan, choosers, plan.read - 1);
 		cache.commit(plan);
+		this.#attend(result.run, plan.read - 1);
 		this.#remember(fresh);
 		// A token that is read alone has chosen for itself.
 		if (plan.read === 1) this.#note(result.recalled, plan, 0);
@@ -326,8 +374,8 @@ export class DecoderState {
 		const read = ids.slice(0, plan.take);
 		const choosers = this.#choosers(plan.read);
 		const row = { plan, ids: read, ropes: this.#ropes, held: this.#held, choosers };
-		const { logits, recalled } = await this.#runAlone(row, "all", "each");
-		this.#ahead = { ids: read, plan, choosers, recalled, writes: [], kept: 0 };
+		const { logits, recalled, run } = await this.#runAlone(row, "all", "each", [...read.keys()]);
+		this.#ahead = { ids: read, plan, choosers, recalled, run, writes: [], kept: 0 };
 		this.keepGuess();
 		return { take: plan.take, logits };
 	}
@@ -344,6 +392,7 @@ export class DecoderState {
 		this.cache.commit(plan);
 		for (const write of plan.writes) ahead.writes.push({ ...write, row: write.row + ahead.kept });
 		this.#note(ahead.recalled, ahead.plan, ahead.kept);
+		this.#attend(ahead.run, ahead.kept);
 		ahead.kept++;
 		this.#remember([id]);
 	}
@@ -408,18 +457,28 @@ export class DecoderState {
 		if (recalled !== undefined && view !== undefined) this.tally?.add(recalled, view, row);
 	}
 
-	async #run(row: StepRow, scored: Scored, choosing: Choosing): Promise<StepResult> {
+	#attend(run: AttendedRun | undefined, row: number): void {
+		this.#attended = run && { run, row };
+	}
+
+	async #run(row: StepRow, scored: Scored, choosing: Choosing): Promise<RunResult> {
 		const { store } = this;
 		const { plan } = row;
 		const result =
 			this.#place !== undefined && plan.read === 1
 				? await this.#runWithOthers(this.#place, row, scored)
-				: await this.#runAlone(row, scored, choosing);
+				: await this.#runAlone(row, scored, choosing, [plan.read - 1]);
 		if (plan.writes.length > 0) await store.write(plan.writes);
 		return result;
 	}
 
-	async #runAlone(row: StepRow, scored: Scored, choosing: Choosing): Promise<StepResult> {
+	/** @param rows The tokens of which a graph that tells of attention tells. */
+	async #runAlone(
+		row: StepRow,
+		scored: Scored,
+		choosing: Choosing,
+		rows: readonly number[],
+	): Promise<RunResult> {
 		const { store } = this;
 		const { plan } = row;
 		plan.segments.forEach(({ slots }, segment) => {
@@ -428,11 +487,13 @@ export class DecoderState {
 			store.grow(segment, paddedSlots(slots, this.cache.policy[segment], format));
 		});
 		await this.#carryOut(plan);
-		const graph = await this.#engine.graph(this.#segments);
+		const graph = await this.#engine.graph(this.#segments, this.attention);
 		// A store disposed meanwhile has none; the run says so.
 		const slots = plan.segments.map((view, segment) => store.shape.slots[segment] ?? view.slots);
-		const feeds = this.#feeds.of([row], slots, logitRows(plan, scored), choosing);
-		return stepResult(await graph.run(feeds, { store }));
+		const asked = this.attention ? rows : undefined;
+		const feeds = this.#feeds.of([row], slots, logitRows(plan, scored), choosing, asked);
+		const result = stepResult(await graph.run(feeds, { store }));
+		return { ...result, run: result.attention && { attended: result.attention, plan, slots, rows } };
 	}
 
 	async #runWithOthers(place: BatchPlace, row: StepRow, scored: Scored): Promise<StepResult> {

@@ -10,6 +10,7 @@ import {
 	type Dim,
 	type DType,
 	GraphBuilder,
+	gather,
 	mul,
 	reshape,
 	split,
@@ -35,7 +36,14 @@ import { type Pairing, ropeFrequencies } from "@tok/rope";
 import { type BlockProducts, type GraphFile, headCount, kvNames } from "@tok/runtime";
 import type { LayerKind } from "../architectures/architecture.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
-import { decoderInputs, LOGITS, RECALLED_BLOCKS, RECALLED_MASS } from "./decoder-inputs.ts";
+import {
+	ATTENTION,
+	ATTENTION_RECALLING,
+	decoderInputs,
+	LOGITS,
+	RECALLED_BLOCKS,
+	RECALLED_MASS,
+} from "./decoder-inputs.ts";
 import { DecoderWeights } from "./decoder-weights.ts";
 import {
 	archiveOf,
@@ -57,6 +65,8 @@ export interface DecoderOptions {
 	/** Segments of the cache that the graph attends to, in the policy's order. */
 	readonly segments: readonly GraphSegment[];
 	readonly pairing: Pairing;
+	/** The graph tells of the attention of the tokens that are asked for. Defaults to false. */
+	readonly attention?: boolean;
 	/** Holds the quantised weights of the graph, until the caller releases it. */
 	readonly memory: WeightMemory;
 }
@@ -68,13 +78,14 @@ export function buildDecoder(config: DecoderConfig, stored: Weights, options: De
 	const step = new StepInputs(graph, config, options);
 	const fresh: Value<"float32">[] = [];
 	const recalled: Traces[] = [];
+	const attention = { [ATTENTION]: [], [ATTENTION_RECALLING]: [] };
 	const embedded = embedding(step.ids, weights.embeddings()); // [batch · tokens, hidden]
 	const stream = new ResidualStream(
 		config.embeddingScale === 1 ? embedded : mul(embedded, config.embeddingScale),
 	);
 	config.layers.forEach((kind, layer) => {
 		graph.scope(`layers.${layer}`, () =>
-			decoderLayer({ config, weights, step, stream, kind, layer, fresh, recalled }),
+			decoderLayer({ config, weights, step, stream, kind, layer, fresh, recalled, attention }),
 		);
 	});
 	const last = stream.normed(weights.norm("norm"), config.epsilon); // [logitRows, hidden]
@@ -99,6 +110,8 @@ export function buildDecoder(config: DecoderConfig, stored: Weights, options: De
 			RECALLED_MASS,
 		);
 	}
+	for (const [name, layers] of Object.entries(attention))
+		if (layers.length > 0) graph.output(concat(layers, 1), name);
 	return graph.build({ half: options.half ? { except: (node) => node.startsWith(`${HEAD}/`) } : undefined });
 }
 
@@ -116,6 +129,8 @@ interface LayerContext {
 	readonly fresh: Value<"float32">[];
 	/** Collects what each layer that has an archive recalls. */
 	readonly recalled: Traces[];
+	/** Collects each layer's weights, of the tokens that are asked for, by the output that tells them. */
+	readonly attention: Readonly<Record<string, Value<"float32">[]>>;
 }
 
 /** One layer: x + attention(norm(x)), then x + mlp(norm(x)), with norms where the architecture has them. */
@@ -133,7 +148,8 @@ function decoderLayer(context: LayerContext): void {
 	leave(afterMlp, feedForward(enter(beforeMlp), context));
 }
 
-function selfAttention(x: Rows, { config, weights, step, kind, layer, fresh, recalled }: LayerContext): Rows {
+function selfAttention(x: Rows, context: LayerContext): Rows {
+	const { config, weights, step, kind, layer, fresh, recalled, attention: told } = context;
 	const { queryHeads, kvHeads, headDim, epsilon } = config;
 	const norms = weights.queryKeyNorms(layer);
 	// A norm is over one head or over all of them, as long as its weight.
@@ -163,6 +179,10 @@ function selfAttention(x: Rows, { config, weights, step, kind, layer, fresh, rec
 	});
 	fresh.push(attended.key, value);
 	if (attended.recalled !== undefined) recalled.push(attended.recalled);
+	if (step.attentionRows !== undefined) {
+		const asked = gather(attended.weights.joined, step.attentionRows, 3); // [batch, kvHeads, group, attended, columns]
+		told[attended.recalled === undefined ? ATTENTION : ATTENTION_RECALLING]?.push(asked);
+	}
 	return linear(reshape(attended.output, [-1, queryHeads * headDim]), weights.attentionOutput(layer));
 }
 
@@ -175,6 +195,7 @@ function feedForward(x: Rows, { config, weights, layer }: LayerContext): Rows {
 class StepInputs {
 	readonly ids: Value<"int64">; // [batch, tokens]
 	readonly logitRows: Value<"int64">; // [logitRows]
+	readonly attentionRows: Value<"int64"> | undefined; // [attended]
 	/** With an archive a chunk's tokens are as many choices, times the tokens that share one. */
 	readonly tokens: Dim;
 	readonly #graph: GraphBuilder;
@@ -185,7 +206,11 @@ class StepInputs {
 	readonly #choices: ReadonlyMap<number, RecallChoices> | undefined; // heads → choices
 	readonly #kept: ReadonlyMap<number, KeptChoices> | undefined; // layer → choices of steps before
 
-	constructor(graph: GraphBuilder, config: DecoderConfig, { segments, pairing }: DecoderOptions) {
+	constructor(
+		graph: GraphBuilder,
+		config: DecoderConfig,
+		{ segments, pairing, attention = false }: DecoderOptions,
+	) {
 		this.#graph = graph;
 		this.#config = config;
 		this.#segments = segments;
@@ -193,6 +218,9 @@ class StepInputs {
 		this.tokens = recall === undefined ? "tokens" : "choices*span";
 		this.ids = graph.input(decoderInputs.ids, "int64", ["batch", this.tokens]);
 		this.logitRows = graph.input(decoderInputs.logitRows, "int64", ["logitRows"]);
+		this.attentionRows = attention
+			? graph.input(decoderInputs.attentionRows, "int64", ["attended"])
+			: undefined;
 		const used = new Set(config.layers.map(({ rope }) => rope));
 		const rows = graph.input(decoderInputs.angleRows, "int64", ["batch", this.tokens]);
 		config.ropes.forEach((options, rope) => {

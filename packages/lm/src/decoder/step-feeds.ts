@@ -52,12 +52,14 @@ export class StepFeeds {
 	 *
 	 * @param logitRows The tokens, counted through the batch, whose logits are wanted.
 	 * @param choosing Who chooses the blocks that are recalled. Defaults to each token for itself.
+	 * @param attended The tokens whose attention is told; undefined for a graph that tells of none.
 	 */
 	of(
 		rows: readonly (StepRow | undefined)[],
 		slots: readonly number[],
 		logitRows: readonly number[],
 		choosing: Choosing = "each",
+		attended?: readonly number[],
 	): Record<string, Tensor> {
 		const tokens = rows.find((row) => row !== undefined)?.plan.read ?? 1;
 		const dims = [rows.length, tokens];
@@ -66,6 +68,7 @@ export class StepFeeds {
 			[decoderInputs.ids]: integers(dims, ids),
 			[decoderInputs.logitRows]: integers([logitRows.length], logitRows),
 		};
+		if (attended !== undefined) feeds[decoderInputs.attentionRows] = integers([attended.length], attended);
 		if (this.#ropes.length > 0) feeds[decoderInputs.angleRows] = integers(dims, [...ids.keys()]);
 		for (const rope of this.#ropes) this.#angles(feeds, rows, rope, tokens);
 		for (const window of this.#windows) this.#masks(feeds, rows, slots, { tokens, window });

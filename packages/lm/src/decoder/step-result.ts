@@ -1,19 +1,34 @@
 /** What a run of the decoder's graph gives besides fresh keys and values, and one session's part of a batch's. */
 import type { Tensor } from "@tok/runtime";
-import { LOGITS, RECALLED_BLOCKS, RECALLED_MASS } from "./decoder-inputs.ts";
+import { ATTENTION, ATTENTION_RECALLING, LOGITS, RECALLED_BLOCKS, RECALLED_MASS } from "./decoder-inputs.ts";
 import type { Recalled } from "./recall-tally.ts";
 
 export interface StepResult {
 	readonly logits: Float32Array; // [logitRows, vocabulary]
 	/** Of all rows of the batch, one after the other; undefined without an archive. */
 	readonly recalled: Recalled | undefined;
+	/** Of a graph that tells of it, which runs no batches. */
+	readonly attention?: Attended;
+}
+
+/** Softmax weights of some tokens of a run; see `ATTENTION`. */
+export interface Attended {
+	readonly plain: Float32Array | undefined;
+	readonly recalling: Float32Array | undefined;
 }
 
 export function stepResult(outputs: Readonly<Record<string, Tensor>>): StepResult {
 	const blocks = outputs[RECALLED_BLOCKS]?.data as BigInt64Array | undefined;
 	const mass = outputs[RECALLED_MASS]?.data as Float32Array | undefined;
 	const logits = outputs[LOGITS]?.data as Float32Array;
-	return { logits, recalled: blocks && mass && { blocks, mass } };
+	const plain = outputs[ATTENTION]?.data as Float32Array | undefined;
+	const recalling = outputs[ATTENTION_RECALLING]?.data as Float32Array | undefined;
+	const told = plain !== undefined || recalling !== undefined;
+	return {
+		logits,
+		recalled: blocks && mass && { blocks, mass },
+		...(told && { attention: { plain, recalling } }),
+	};
 }
 
 /**

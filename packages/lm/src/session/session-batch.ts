@@ -1,5 +1,6 @@
 /** Sessions that share the runs of a graph: the implementation of `Batch`. */
 import type { Policy } from "@tok/kv-cache";
+import { TokError } from "@tok/runtime";
 import type { StepBatch } from "../decoder/step-batch.ts";
 import type { ArchiveFileOptions, Batch, Session, SessionOptions } from "../model.ts";
 
@@ -41,6 +42,7 @@ export class SessionBatch implements Batch {
 	}
 
 	createSession(options: Partial<SessionOptions> = {}): Session {
+		checkAlone(options);
 		return this.#keep(this.#model.open(this.#steps, { policy: this.policy, ...options }));
 	}
 
@@ -48,6 +50,7 @@ export class SessionBatch implements Batch {
 		source: string | Blob,
 		options: Partial<SessionOptions> & ArchiveFileOptions = {},
 	): Promise<Session> {
+		checkAlone(options);
 		const all = { policy: this.policy, ...options };
 		return this.#keep(await this.#model.openWithArchive(this.#steps, source, all));
 	}
@@ -69,4 +72,13 @@ export class SessionBatch implements Batch {
 	[Symbol.dispose](): void {
 		this.dispose();
 	}
+}
+
+function checkAlone({ attention }: Partial<SessionOptions>): void {
+	if (attention === true)
+		throw new TokError(
+			"lm",
+			"createSession: expected a session of a batch, which tells of no attention, got { attention: true }. " +
+				"Create it with the model's createSession.",
+		);
 }

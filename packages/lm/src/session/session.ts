@@ -19,6 +19,7 @@ import type {
 	SaveOptions,
 	Session,
 	SessionStats,
+	TokenAttention,
 	WriteTarget,
 } from "../model.ts";
 import { logSoftmaxAt, topLogprobs } from "../sampling/logprobs.ts";
@@ -167,6 +168,16 @@ export class DecoderSession implements Session {
 	recalled(): readonly RecalledPassage[] {
 		this.#checkOpen();
 		return recalledPassages(this.#state, this.#model);
+	}
+
+	attention(): TokenAttention | undefined {
+		this.#checkOpen();
+		if (!this.#state.attention)
+			throw new TokError(
+				"lm",
+				"attention: expected a session that tells of attention, got one that does not. Create it with { attention: true }.",
+			);
+		return this.#state.tokenAttention();
 	}
 
 	rewind(count: number): void {

@@ -73,8 +73,21 @@ interface Held {
 /** Attention of token `token`, by one query head of layer `layer`, on the archived token `on`. */
 export type OnRecall = (token: number, layer: number, on: number, weight: number) => void;
 
+/** Attention of token `token`, by query head `head` of layer `layer`; all of it together is 1. */
+export type OnAttention = (token: number, layer: number, head: number, on: ReferenceAttention) => void;
+
+export interface ReferenceAttention {
+	/** By the token that left the entry, or the first of those that were merged; itself included. */
+	readonly entries: ReadonlyMap<number, number>;
+	/** On all that was recalled. */
+	readonly recalled: number;
+	/** On a learned sink. */
+	readonly learned: number;
+}
+
 export interface ReferenceOptions {
 	readonly onRecall?: OnRecall;
+	readonly onAttention?: OnAttention;
 	/** What the archive holds before the first token. Defaults to nothing. */
 	readonly archive?: readonly Entry[];
 }
@@ -96,15 +109,15 @@ export class ReferenceDecoder {
 	read(
 		stream: readonly number[],
 		policy: ReferencePolicy,
-		{ onRecall, archive = [] }: ReferenceOptions = {},
+		{ archive = [], ...told }: ReferenceOptions = {},
 	): Vector[] {
-		return this.#play(stream, policy, { held: empty(archive), onRecall });
+		return this.#play(stream, policy, { held: empty(archive), told });
 	}
 
 	/** What reading a stream leaves to other streams: its archive, and the whole blocks of its window. */
 	archiveOf(stream: readonly number[], policy: ReferencePolicy): readonly Entry[] {
 		const held = empty([]);
-		this.#play(stream, policy, { held, onRecall: undefined });
+		this.#play(stream, policy, { held, told: {} });
 		const { window, archive } = held;
 		return [
 			...archive,
@@ -115,23 +128,17 @@ export class ReferenceDecoder {
 	#play(
 		stream: readonly number[],
 		policy: ReferencePolicy,
-		{ held, onRecall }: { readonly held: Held; readonly onRecall: OnRecall | undefined },
+		{ held, told }: { readonly held: Held; readonly told: Told },
 	): Vector[] {
 		return stream.map((id, index) => {
 			const entry: Entry = { index, layers: [] };
-			const logits = this.#step(id, held, entry, policy, onRecall);
+			const logits = this.#step(id, held, entry, policy, told);
 			keep(held, entry, policy);
 			return logits;
 		});
 	}
 
-	#step(
-		id: number,
-		held: Held,
-		entry: Entry,
-		policy: ReferencePolicy,
-		onRecall: OnRecall | undefined,
-	): Vector {
+	#step(id: number, held: Held, entry: Entry, policy: ReferencePolicy, told: Told): Vector {
 		const { hidden_size, num_hidden_layers, model_type } = this.#config;
 		const retained = [...held.sinks, ...held.merged, ...held.window];
 		// A merged entry has no place in the stream: it counts where it stands.
@@ -141,7 +148,7 @@ export class ReferenceDecoder {
 				: entry.index - each.index,
 		);
 		const at = policy.positions === "in-cache" ? retained.length : entry.index;
-		const view: View = { retained, distances, at, held, policy, entry, onRecall };
+		const view: View = { retained, distances, at, held, policy, entry, told };
 		const table = this.#tensor("model.embed_tokens.weight");
 		const scale = model_type === "gemma3_text" ? Math.sqrt(hidden_size) : 1;
 		let x = Float64Array.from(table.subarray(id * hidden_size, (id + 1) * hidden_size), (w) => w * scale);
@@ -167,7 +174,7 @@ export class ReferenceDecoder {
 	}
 
 	#attention(layer: number, x: Vector, view: View): Vector {
-		const { retained, distances, at: own, held, policy, entry, onRecall } = view;
+		const { retained, distances, at: own, held, policy, entry, told } = view;
 		const { num_attention_heads: heads, num_key_value_heads: kvHeads, query_pre_attn_scalar } = this.#config;
 		const dim = this.#headDim;
 		const [query, key, value] = this.#queryKeyValue(layer, x);
@@ -187,7 +194,7 @@ export class ReferenceDecoder {
 			const queries = Array.from({ length: per }, (_, i) => part(query, group * per + i));
 			const seen = [...retained, entry].flatMap((each, i) => {
 				const distance = distances[i] ?? 0;
-				return distance < window ? [{ ...of(each), distance }] : [];
+				return distance < window ? [{ ...of(each), distance, index: each.index }] : [];
 			});
 			const recalledFrom = seen.length;
 			const recalledOf: number[] = [];
@@ -206,7 +213,7 @@ export class ReferenceDecoder {
 				}
 				for (const each of choice.entries) {
 					if (!held.archive.includes(each)) continue;
-					seen.push({ ...of(each), distance: policy.rolling });
+					seen.push({ ...of(each), distance: policy.rolling, index: each.index });
 					recalledOf.push(each.index);
 				}
 			}
@@ -218,7 +225,12 @@ export class ReferenceDecoder {
 				if (sinks !== undefined) scores.push(sinks[head] as number);
 				const weights = softmax(scores);
 				recalledOf.forEach((on, i) => {
-					onRecall?.(entry.index, layer, on, weights[recalledFrom + i] as number);
+					told.onRecall?.(entry.index, layer, on, weights[recalledFrom + i] as number);
+				});
+				told.onAttention?.(entry.index, layer, head, {
+					entries: new Map(seen.slice(0, recalledFrom).map(({ index }, i) => [index, weights[i] as number])),
+					recalled: weights.slice(recalledFrom, seen.length).reduce((total, weight) => total + weight, 0),
+					learned: weights[seen.length] ?? 0,
 				});
 				for (let d = 0; d < dim; d++)
 					output[head * dim + d] = seen.reduce(
@@ -352,8 +364,10 @@ interface View {
 	readonly held: Held;
 	readonly policy: ReferencePolicy;
 	readonly entry: Entry;
-	readonly onRecall: OnRecall | undefined;
+	readonly told: Told;
 }
+
+type Told = Pick<ReferenceOptions, "onRecall" | "onAttention">;
 
 /** Takes an entry in, and lets the lists drop what is too much for them: whole groups, from list to list. */
 function keep(held: Held, entry: Entry, { sinks, rolling, memory, compressive }: ReferencePolicy): void {
