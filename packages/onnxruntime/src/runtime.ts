@@ -24,6 +24,8 @@ export interface OnnxRuntimeOptions<Fresh extends FreshRows>
 	readonly blockProducts: BlockProducts | undefined;
 	/** Defaults to float32. */
 	readonly arithmetic?: Arithmetic;
+	/** Defaults to true. */
+	readonly emptyTensors?: boolean;
 	readonly memory: SegmentMemory<Fresh>;
 	/** Loads a graph; the options have been checked for what is common. */
 	load(context: GraphContext, make: () => GraphFile, options: LoadOptions): Promise<GraphSession>;
@@ -37,6 +39,7 @@ export class OnnxRuntime<Fresh extends FreshRows> implements Runtime {
 	readonly kvFormats: readonly KvFormat[];
 	readonly blockProducts: BlockProducts | undefined;
 	readonly arithmetic: Arithmetic;
+	readonly emptyTensors: boolean;
 	readonly #load: OnnxRuntimeOptions<Fresh>["load"];
 	readonly #close: OnnxRuntimeOptions<Fresh>["close"];
 	readonly #resources: Resources;
@@ -45,13 +48,14 @@ export class OnnxRuntime<Fresh extends FreshRows> implements Runtime {
 	#disposed = false;
 
 	constructor(options: OnnxRuntimeOptions<Fresh>) {
-		const { name, memoryLimit, blockProducts, arithmetic = "float32" } = options;
+		const { name, memoryLimit, blockProducts, arithmetic = "float32", emptyTensors = true } = options;
 		const { memory, transfers, schedule, check, load, close } = options;
 		this.name = name;
 		this.memoryLimit = memoryLimit;
 		this.kvFormats = memory.formats;
 		this.blockProducts = blockProducts;
 		this.arithmetic = arithmetic;
+		this.emptyTensors = emptyTensors;
 		this.#load = load;
 		this.#close = close;
 		this.#resources = new Resources(`runtime-${name}`, memoryLimit);

@@ -89,6 +89,8 @@ export function runtimeOn(
 		memoryLimit,
 		blockProducts: "float32",
 		arithmetic: half ? "float16" : "float32",
+		// onnxruntime 1.30: a Softmax of no rows is an "invalid dispatch group size".
+		emptyTensors: false,
 		memory: gpuMemory(gpu, half ? ["float32", "float16"] : ["float32"]),
 		transfers: () => new GpuTransfers(gpu),
 		schedule: queue.run,

@@ -205,6 +205,8 @@ export interface Runtime {
 	readonly blockProducts: BlockProducts | undefined;
 	/** What graphs best compute in: "float16" only where all operators have it, and "float16" is among `kvFormats`. */
 	readonly arithmetic: Arithmetic;
+	/** Whether every operator takes tensors without elements. */
+	readonly emptyTensors: boolean;
 	/**
 	 * Takes a graph, or a function that makes it when it is needed. Throws a TokError when the graph is none that the
 	 * backend accepts, and the signal's reason when it is aborted.

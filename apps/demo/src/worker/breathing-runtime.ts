@@ -11,6 +11,7 @@ export function breathing(runtime: Runtime): Runtime {
 		kvFormats: runtime.kvFormats,
 		blockProducts: runtime.blockProducts,
 		arithmetic: runtime.arithmetic,
+		emptyTensors: runtime.emptyTensors,
 		loadGraph: async (file, options) => breathingSession(await runtime.loadGraph(file, options)),
 		createKvStore: (shape) => runtime.createKvStore(shape),
 		createKvBank: (shape, size) => runtime.createKvBank(shape, size),

@@ -36,11 +36,12 @@ function build({ archive = false, sinks = false }: Parts): {
 		blockSize,
 		blocks: taken,
 		choices: {
-			voters: graph.input("voters", "int64", ["choices", "voters"]),
+			voters: graph.input("voters", "int32", ["choices", "voters"]),
 			visible: input("visible", ["batch", 1, "choices", "blocks"]),
 			mask: input("blockMask", ["batch", 1, "choices", "blocks"]),
-			keyRows: graph.input("keyRows", "int64", ["batch", kvHeads, 1, headDim, 1]),
-			valueRows: graph.input("valueRows", "int64", ["batch", kvHeads, 1, 1]),
+			numbers: graph.input("numbers", "int32", ["blocks"]),
+			keyRows: graph.input("keyRows", "int32", ["batch", kvHeads, 1, headDim, 1]),
+			valueRows: graph.input("valueRows", "int32", ["batch", kvHeads, 1, 1]),
 		},
 	});
 	const attended = attention({
@@ -71,10 +72,10 @@ function feeds({ archive = false, sinks = false }: Parts): Record<string, Tensor
 		);
 		return { dtype: "float32", dims, data };
 	};
-	const integers = (dims: readonly number[], numbers: readonly number[]): TensorData<"int64"> => ({
-		dtype: "int64",
+	const integers = (dims: readonly number[], numbers: readonly number[]): TensorData<"int32"> => ({
+		dtype: "int32",
 		dims,
-		data: BigInt64Array.from(numbers, BigInt),
+		data: Int32Array.from(numbers),
 	});
 	const rows = Array.from({ length: batch * kvHeads }, (_, head) => head * stored);
 	const none = new Array<number>(tokens * stored).fill(0);
@@ -114,6 +115,7 @@ function feeds({ archive = false, sinks = false }: Parts): Record<string, Tensor
 				none.map(() => 1),
 			),
 			blockMask: given([batch, 1, tokens, stored], none),
+			numbers: integers([stored], [...Array(stored).keys()]),
 			keyRows: integers(
 				[batch, kvHeads, 1, headDim, 1],
 				rows.flatMap((row) => Array.from({ length: headDim }, (_, d) => row * headDim + d * stored)),

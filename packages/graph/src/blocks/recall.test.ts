@@ -85,11 +85,12 @@ test.each(cases)("%s", async (_, options) => {
 		blockSize,
 		blocks: taken,
 		choices: {
-			voters: graph.input("voters", "int64", ["choices", "voters"]),
+			voters: graph.input("voters", "int32", ["choices", "voters"]),
 			visible: graph.input("visible", "float32", ["batch", 1, "choices", "blocks"]),
 			mask: graph.input("mask", "float32", ["batch", 1, "choices", "blocks"]),
-			keyRows: graph.input("keyRows", "int64", ["batch", heads.length, 1, headDim, 1]),
-			valueRows: graph.input("valueRows", "int64", ["batch", heads.length, 1, 1]),
+			numbers: graph.input("numbers", "int32", ["blocks"]),
+			keyRows: graph.input("keyRows", "int32", ["batch", heads.length, 1, headDim, 1]),
+			valueRows: graph.input("valueRows", "int32", ["batch", heads.length, 1, 1]),
 		},
 	});
 	// As attention does, with a score of 0 for the token itself.
@@ -105,10 +106,10 @@ test.each(cases)("%s", async (_, options) => {
 	graph.output(mass, "mass");
 
 	const rows = Array.from({ length: batch * heads.length }, (_, head) => head * stored);
-	const integers = (dims: readonly number[], values: readonly number[]): TensorData<"int64"> => ({
-		dtype: "int64",
+	const integers = (dims: readonly number[], values: readonly number[]): TensorData<"int32"> => ({
+		dtype: "int32",
 		dims,
-		data: BigInt64Array.from(values, BigInt),
+		data: Int32Array.from(values),
 	});
 	const floats = (dims: readonly number[], values: readonly number[]): TensorData<"float32"> => ({
 		dtype: "float32",
@@ -126,6 +127,7 @@ test.each(cases)("%s", async (_, options) => {
 			[batch, 1, choices, stored],
 			visible.map((seen) => (seen === 1 ? 0 : MASKED)),
 		),
+		numbers: integers([stored], [...Array(stored).keys()]),
 		keyRows: integers(
 			[batch, heads.length, 1, headDim, 1],
 			rows.flatMap((row) => Array.from({ length: headDim }, (_, d) => row * headDim + d * stored)),

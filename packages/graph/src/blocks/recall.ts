@@ -19,7 +19,7 @@ import { isCoded, type Stored, scoresOf } from "./coded.ts";
 
 /** Choices of steps before, and who goes on with them. */
 export interface KeptChoices {
-	readonly blocks: Value<"int64">; // [batch, heads, kept, blocks that a choice takes]
+	readonly blocks: Value<"int32">; // [batch, heads, kept, blocks that a choice takes]
 	/** MASKED where there is none. */
 	readonly mask: Value<"float32">; // [batch, heads, kept, blocks that a choice takes], 0 or MASKED
 	/** 1 for the one that a place picks: of those that are kept, a spare one that none picks, and those that are made. */
@@ -29,15 +29,17 @@ export interface KeptChoices {
 /** Who chooses, and among what. The same for every layer that remembers in as many heads. */
 export interface RecallChoices {
 	/** Tokens whose queries choose. Without kept choices as many are made as there are choices. */
-	readonly voters: Value<"int64">; // [made, voters]
+	readonly voters: Value<"int32">; // [made, voters]
 	/** 1 where a choice may take a block, 0 elsewhere. */
 	readonly visible: Value<"float32">; // [batch, 1, made, blocks]
 	/** 0 where `visible` is 1, MASKED elsewhere. */
 	readonly mask: Value<"float32">; // [batch, 1, made, blocks]
+	/** 0, 1, 2, …: what a block is called. */
+	readonly numbers: Value<"int32">; // [blocks]
 	/** ((sequence · heads + head) · headDim + d) · blocks: where a channel's blocks begin. */
-	readonly keyRows: Value<"int64">; // [batch, heads, 1, headDim, 1]
+	readonly keyRows: Value<"int32">; // [batch, heads, 1, headDim, 1]
 	/** (sequence · heads + head) · blocks: where a head's blocks begin. */
-	readonly valueRows: Value<"int64">; // [batch, heads, 1, 1]
+	readonly valueRows: Value<"int32">; // [batch, heads, 1, 1]
 }
 
 /** One layer's archive. */
@@ -74,7 +76,7 @@ export interface Attended extends Traces {
 /** What was recalled, and how much came of it. */
 export interface Traces {
 	/** The blocks that each choice took. */
-	readonly blocks: Value<"int64">; // [batch, heads, choices, blocks]
+	readonly blocks: Value<"int32">; // [batch, heads, choices, blocks]
 	/** Softmax weight that fell on each of them, summed over a choice's queries and a group's heads. */
 	readonly mass: Value<"float32">; // [batch, heads, choices, blocks]
 }
@@ -106,7 +108,7 @@ export function recall(
 	/** Of each choice, its blocks' rows of `x`, each `width` numbers, as [batch, heads, choices, ...dims]. */
 	const rows = <D extends DType>(
 		x: Value<D>,
-		at: Value<"int64">,
+		at: Value<"int32">,
 		width: number,
 		dims: readonly Dim[],
 	): Value<D> => reshape(gather(reshape(x, [-1, width]), at, 0), [batch, remembering, count, ...dims]);
@@ -186,7 +188,7 @@ function ofHeads(heads: readonly number[], kvHeads: number): HeadSelection {
 interface Choices {
 	/** Below 0 for blocks that are not in sight. */
 	readonly values: Value<"float32">; // [batch, heads, choices, blocks]
-	readonly indices: Value<"int64">; // [batch, heads, choices, blocks]
+	readonly indices: Value<"int32">; // [batch, heads, choices, blocks]
 }
 
 /** Each place's choice. A product with rows of a single 1 changes no number, and float32 holds every index there is. */
@@ -194,7 +196,7 @@ function picked(made: Choices, { blocks, mask, pick }: KeptChoices): Choices {
 	const indices = cast(concat([blocks, made.indices], 2), "float32");
 	return {
 		values: matMul(pick, concat([mask, min(made.values, 0)], 2)),
-		indices: cast(matMul(pick, indices), "int64"),
+		indices: cast(matMul(pick, indices), "int32"),
 	};
 }
 
@@ -204,7 +206,7 @@ function choose(
 	{ key, blockSize, blocks, gain = 1, choices, kept }: RecalledSegment,
 ): Choices {
 	const [, heads, group, , headDim] = query.shape as [Dim, number, number, Dim, number];
-	const { voters, visible, mask } = choices;
+	const { voters, visible, mask, numbers } = choices;
 	const each = voters.shape[1] as Dim;
 	const all = visible.shape[3] as Dim;
 	const voting = reshape(gather(query, voters, 3), [0, heads, group, -1, headDim]);
@@ -218,9 +220,18 @@ function choose(
 	const whole = add(reduceSum(inSight, [5], { keepDims: true }), NOTHING);
 	const mass = reduceSum(div(inSight, whole), [2, 4]); // [batch, heads, made, blocks]
 	const scores = add(mass, mask);
-	if (kept === undefined) return topK(scores, blocks);
+	if (kept === undefined) return best(scores, blocks, numbers);
 	// onnxruntime 1.30's TopK divides by the number of rows and dies of none (SIGFPE): a spare one is always there. To go
 	// when it takes tensors without elements, as every other operator here does.
 	const spare = expand(query.graph.scalar("float32", 0), [query.shape[0] as Dim, heads, 1, all]);
-	return topK(concat([spare, scores], 2), blocks);
+	return best(concat([spare, scores], 2), blocks, numbers);
+}
+
+/**
+ * In int32, which the WebGPU provider counts in. Sums of int64, and a Cast of them, it leaves to the processor, with copies
+ * there and back; to gather by them it can.
+ */
+function best(scores: Value<"float32">, blocks: number, numbers: RecallChoices["numbers"]): Choices {
+	const { values, indices } = topK(scores, blocks);
+	return { values, indices: gather(numbers, indices, 0) };
 }

@@ -65,18 +65,22 @@ describe.each([
 		await engine.dispose();
 	});
 
-	test("memory, recalled in the graph, is the same as on the other backend", async () => {
+	test.each([
+		"sink:4,memory:32/2x4,rolling:12",
+		// A choice of one token that others go on with.
+		"sink:4,memory:32/2x4/4,rolling:12",
+	])("%s, recalled in the graph, is the same as on the other backend", async (policy) => {
 		const other = await (name === "webgpu" ? wasm() : webgpu());
 		const [stream = []] = (await goldenLogitsOf(LLAMA)).streams;
-		const policy = parsePolicy("sink:4,memory:32/2x4,rolling:12");
-		const read = async (on: Runtime): Promise<Float32Array> => {
+		const read = async (on: Runtime, chunk: number): Promise<Float32Array> => {
 			const engine = await engineOf(LLAMA, on);
-			const state = DecoderState.create(engine, policy, "in-cache");
-			const logits = await readLogits(state, stream, { chunk: 7, tokens: 60 });
+			const state = DecoderState.create(engine, parsePolicy(policy), "in-cache");
+			const logits = await readLogits(state, stream, { chunk, tokens: 60 });
 			await engine.dispose();
 			return logits;
 		};
-		expect(farthest(await read(runtime), await read(other))).toBeLessThan(1e-5);
+		for (const chunk of [7, 1])
+			expect(farthest(await read(runtime, chunk), await read(other, chunk))).toBeLessThan(1e-5);
 		await other.dispose();
 	});
 
@@ -155,12 +159,17 @@ describe("where nodes of the decoder's graph run", () => {
 	test("on the GPU, but for shapes", async () => {
 		const left = new Map<string, string[]>();
 		for (const precision of ["exact", "fast"] as const)
-			left.set(precision, await leftToProcessor("sink:4,rolling:12", precision));
-		for (const [precision, ops] of left) {
-			expect(ops.length, precision).toBeGreaterThan(0);
+			for (const policy of [
+				"sink:4,rolling:12",
+				"sink:4,memory:32/2x4,rolling:12",
+				"sink:4,memory:32/2x4/4,rolling:12",
+			])
+				left.set(`${precision}, ${policy}`, await leftToProcessor(policy, precision));
+		for (const [graph, ops] of left) {
+			expect(ops.length, graph).toBeGreaterThan(0);
 			expect(
 				ops.filter((op) => !["Shape", "Reshape", "Concat"].includes(op)),
-				precision,
+				graph,
 			).toEqual([]);
 		}
 	});
@@ -201,20 +210,23 @@ describe("a step on the GPU", () => {
 		vi.restoreAllMocks();
 	});
 
-	test("makes no buffer", async () => {
-		const engine = await engineOf(LLAMA, runtime);
-		const state = DecoderState.create(engine, parsePolicy("sink:4,rolling:12"), "in-cache");
-		const stream = Array.from({ length: 160 }, (_, i) => 3 + ((i * 7) % 90));
-		const step = (from: number): Promise<unknown> =>
-			state.read(stream, { from, to: from + 1, chunk: 1, scored: "last" });
-		for (let from = 0; from < 60; from++) await step(from);
-		expect(made).toBeGreaterThan(0);
-		made = 0;
-		for (let from = 60; from < 160; from++) await step(from);
-		expect(made).toBe(0);
-		state.dispose();
-		await engine.dispose();
-	});
+	test.each(["sink:4,rolling:12", "sink:4,memory:32/2x4,rolling:12"])(
+		"under %s makes no buffer",
+		async (policy) => {
+			const engine = await engineOf(LLAMA, runtime);
+			const state = DecoderState.create(engine, parsePolicy(policy), "in-cache");
+			const stream = Array.from({ length: 160 }, (_, i) => 3 + ((i * 7) % 90));
+			const step = (from: number): Promise<unknown> =>
+				state.read(stream, { from, to: from + 1, chunk: 1, scored: "last" });
+			for (let from = 0; from < 60; from++) await step(from);
+			expect(made).toBeGreaterThan(0);
+			made = 0;
+			for (let from = 60; from < 160; from++) await step(from);
+			expect(made).toBe(0);
+			state.dispose();
+			await engine.dispose();
+		},
+	);
 
 	test("is an error that says so once the device is lost", async () => {
 		const engine = await engineOf(LLAMA, runtime);

@@ -8,7 +8,7 @@ import type { Tensor } from "@tok/runtime";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { decoderInputs } from "./decoder-inputs.ts";
 import { headCounts, type Recall } from "./graph-segments.ts";
-import { integers } from "./host-tensors.ts";
+import { narrowIntegers } from "./host-tensors.ts";
 import { type KeptRow, keptFeeds } from "./kept-feeds.ts";
 
 /** "each": every token for itself. "shared": one choice for all tokens of the step. */
@@ -52,7 +52,7 @@ export class ChoiceFeeds {
 		return {
 			...this.#placesOf(rows.length, blocks),
 			...(this.#recall.keeps && keptFeeds(rows, { tokens: each ? tokens : 1, made, slots }, this.#recall)),
-			[decoderInputs.voters]: integers([made.length, each ? 1 : voters.length], voters),
+			[decoderInputs.voters]: narrowIntegers([made.length, each ? 1 : voters.length], voters),
 			[decoderInputs.blockMask]: { dtype: "float32", dims, data: mask },
 			[decoderInputs.visibleBlocks]: { dtype: "float32", dims, data: visible },
 		};
@@ -62,24 +62,28 @@ export class ChoiceFeeds {
 		const name = `${batch}.${blocks}`;
 		const known = this.#places.get(name);
 		if (known !== undefined) return known;
-		const places: Record<string, Tensor> = {};
+		const places: Record<string, Tensor> = {
+			[decoderInputs.blockNumbers]: narrowIntegers([blocks], [...Array(blocks).keys()]),
+		};
 		for (const heads of headCounts(this.#recall.parts)) {
 			const rows = Array.from({ length: batch * heads }, (_, head) => head * blocks);
 			const channels = rows.flatMap((row) =>
 				Array.from({ length: this.#headDim }, (_, d) => row * this.#headDim + d * blocks),
 			);
-			places[decoderInputs.valueRows(heads)] = integers([batch, heads, 1, 1], rows);
-			places[decoderInputs.keyRows(heads)] = integers([batch, heads, 1, this.#headDim, 1], channels);
+			places[decoderInputs.valueRows(heads)] = narrowIntegers([batch, heads, 1, 1], rows);
+			places[decoderInputs.keyRows(heads)] = narrowIntegers([batch, heads, 1, this.#headDim, 1], channels);
 		}
 		this.#places.set(name, places);
 		return places;
 	}
 
-	/** Tokens that choose in some row. */
+	/** Tokens that choose in some row; one that does not, whose choice none picks, where a step cannot do without. */
 	#makers(rows: ChoiceStep["rows"], tokens: number): readonly number[] {
+		const { keeps, leastMade } = this.#recall;
 		const all = [...Array(tokens).keys()];
-		if (!this.#recall.keeps) return all;
-		return all.filter((token) => rows.some((row) => row?.choosers.made.includes(token)));
+		if (!keeps) return all;
+		const makers = all.filter((token) => rows.some((row) => row?.choosers.made.includes(token)));
+		return makers.length < leastMade ? [0] : makers;
 	}
 
 	/** Of the tokens that choose. A shared choice takes what the first token sees, and so every other. */

@@ -107,7 +107,13 @@ export class DecoderEngine {
 			format: formats[segment] ?? "float32",
 			...(recall !== undefined &&
 				typeof takes === "object" && {
-					recall: { blocks: recall, blockSize: takes.entries, parts, keeps: every > 1 },
+					recall: {
+						blocks: recall,
+						blockSize: takes.entries,
+						parts,
+						keeps: every > 1,
+						leastMade: this.runtime.emptyTensors ? 0 : 1,
+					},
 				}),
 		}));
 	}

@@ -20,21 +20,23 @@ export const decoderInputs = {
 	 * keys.
 	 */
 	mask: (window: number | undefined, part: number): string => `mask.${window ?? "full"}.${part}`,
-	/** int64 [made, voters]; see `RecallChoices` for this and what follows, `KeptChoices` for what is kept. */
+	/** int32 [made, voters]; see `RecallChoices` for this and what follows, `KeptChoices` for what is kept. */
 	voters: "recall.voters",
 	/** float32 [batch, 1, made, blocks] */
 	visibleBlocks: "recall.visible",
 	/** float32 [batch, 1, made, blocks] */
 	blockMask: "recall.mask",
-	/** int64 [batch, heads that remember, kept, blocks of a choice]; where choices hold for several tokens. */
+	/** int32 [blocks] */
+	blockNumbers: "recall.block_numbers",
+	/** int32 [batch, heads that remember, kept, blocks of a choice]; where choices hold for several tokens. */
 	keptBlocks: "recall.kept",
 	/** float32 of the same shape */
 	keptMask: "recall.kept_mask",
 	/** float32 [batch, 1, choices, kept + 1 + made] */
 	pick: "recall.pick",
-	/** int64 [batch, heads, 1, headDim, 1], for layers that remember in so many heads */
+	/** int32 [batch, heads, 1, headDim, 1], for layers that remember in so many heads */
 	keyRows: (heads: number): string => `recall.keys.${heads}`,
-	/** int64 [batch, heads, 1, 1] */
+	/** int32 [batch, heads, 1, 1] */
 	valueRows: (heads: number): string => `recall.values.${heads}`,
 } as const;
 
@@ -47,7 +49,7 @@ export const LOGITS = "logits";
 export const ATTENTION = "attention";
 /** The same of the layers that recall, in which the entries recalled come before the learned sink. */
 export const ATTENTION_RECALLING = "attention.recalling";
-/** int64 [batch, heads that remember, choices, blocks]: what each choice took, by its place in the buffers. */
+/** int32 [batch, heads that remember, choices, blocks]: what each choice took, by its place in the buffers. */
 export const RECALLED_BLOCKS = "recall.blocks";
 /** float32 of the same shape: softmax weight on each block, summed over the choice's queries and the group's heads. */
 export const RECALLED_MASS = "recall.mass_on_blocks";

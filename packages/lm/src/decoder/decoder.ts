@@ -329,15 +329,17 @@ function choiceInputs(
 	{ parts, keeps }: Recall,
 ): ReadonlyMap<number, RecallChoices> {
 	const made = keeps ? "made" : "choices";
-	const voters = graph.input(decoderInputs.voters, "int64", [made, "voters"]);
+	const voters = graph.input(decoderInputs.voters, "int32", [made, "voters"]);
 	const visible = graph.input(decoderInputs.visibleBlocks, "float32", ["batch", 1, made, "blocks"]);
 	const mask = graph.input(decoderInputs.blockMask, "float32", ["batch", 1, made, "blocks"]);
+	const numbers = graph.input(decoderInputs.blockNumbers, "int32", ["blocks"]);
 	const choices = (heads: number): RecallChoices => ({
 		voters,
 		visible,
 		mask,
-		keyRows: graph.input(decoderInputs.keyRows(heads), "int64", ["batch", heads, 1, headDim, 1]),
-		valueRows: graph.input(decoderInputs.valueRows(heads), "int64", ["batch", heads, 1, 1]),
+		numbers,
+		keyRows: graph.input(decoderInputs.keyRows(heads), "int32", ["batch", heads, 1, headDim, 1]),
+		valueRows: graph.input(decoderInputs.valueRows(heads), "int32", ["batch", heads, 1, 1]),
 	});
 	return new Map(headCounts(parts).map((heads) => [heads, choices(heads)]));
 }
@@ -348,13 +350,13 @@ function keptInputs(graph: GraphBuilder, { parts, blocks: taken }: Recall): Read
 	const counts = parts.map(({ heads }) => heads.length);
 	const apart = <D extends DType>(x: Value<D>): Value<D>[] =>
 		counts.length === 1 ? [x] : split(x, counts, 1);
-	const blocks = apart(graph.input(decoderInputs.keptBlocks, "int64", dims));
+	const blocks = apart(graph.input(decoderInputs.keptBlocks, "int32", dims));
 	const masks = apart(graph.input(decoderInputs.keptMask, "float32", dims));
 	const pick = graph.input(decoderInputs.pick, "float32", ["batch", 1, "choices", "kept+made+1"]);
 	return new Map(
 		parts.map(({ layer }, i) => [
 			layer,
-			{ blocks: blocks[i] as Value<"int64">, mask: masks[i] as Value<"float32">, pick },
+			{ blocks: blocks[i] as Value<"int32">, mask: masks[i] as Value<"float32">, pick },
 		]),
 	);
 }

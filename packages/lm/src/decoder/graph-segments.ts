@@ -17,6 +17,8 @@ export interface Recall {
 	readonly parts: readonly KvPart[];
 	/** Choices may hold for several tokens. */
 	readonly keeps: boolean;
+	/** Choices that a step makes at the least, though none be needed. */
+	readonly leastMade: 0 | 1;
 }
 
 /** Equal for equal graphs: "3 segments, 1 and 2 int8, recalling 8x16 in 1 by 14.0,1 17.1". */

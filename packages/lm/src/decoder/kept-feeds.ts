@@ -4,7 +4,7 @@ import { headCount, type Tensor } from "@tok/runtime";
 import { decoderInputs } from "./decoder-inputs.ts";
 import type { Recall } from "./graph-segments.ts";
 import { type Choosers, chooserOf, type HeldChoice } from "./held-choice.ts";
-import { integers } from "./host-tensors.ts";
+import { narrowIntegers } from "./host-tensors.ts";
 
 /** One session's row of a batch. */
 export interface KeptRow {
@@ -51,7 +51,7 @@ export function keptFeeds(
 	});
 	const dims = [rows.length, headCount(parts), kept, taken];
 	return {
-		[decoderInputs.keptBlocks]: integers(dims, places),
+		[decoderInputs.keptBlocks]: narrowIntegers(dims, places),
 		[decoderInputs.keptMask]: { dtype: "float32", dims, data: mask },
 		[decoderInputs.pick]: { dtype: "float32", dims: [rows.length, 1, tokens, options], data: pick },
 	};

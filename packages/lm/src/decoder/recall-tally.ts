@@ -11,7 +11,7 @@ import { blockAt } from "./held-choice.ts";
 /** What one session's row of a run recalled. */
 export interface Recalled {
 	/** [heads that remember, choices, blocks]: blocks of the buffers. */
-	readonly blocks: BigInt64Array;
+	readonly blocks: Int32Array;
 	/** Of the same shape: attention on each of them, summed over the query heads of a group. */
 	readonly mass: Float32Array;
 }

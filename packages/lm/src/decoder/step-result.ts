@@ -18,7 +18,7 @@ export interface Attended {
 }
 
 export function stepResult(outputs: Readonly<Record<string, Tensor>>): StepResult {
-	const blocks = outputs[RECALLED_BLOCKS]?.data as BigInt64Array | undefined;
+	const blocks = outputs[RECALLED_BLOCKS]?.data as Int32Array | undefined;
 	const mass = outputs[RECALLED_MASS]?.data as Float32Array | undefined;
 	const logits = outputs[LOGITS]?.data as Float32Array;
 	const plain = outputs[ATTENTION]?.data as Float32Array | undefined;
@@ -42,7 +42,7 @@ export function rowOf(
 	row: number,
 	logitRow: number,
 ): StepResult {
-	const part = <T extends Float32Array | BigInt64Array>(data: T, rows: number, index: number): T => {
+	const part = <T extends Float32Array | Int32Array>(data: T, rows: number, index: number): T => {
 		const width = data.length / Math.max(1, rows);
 		return data.subarray(index * width, (index + 1) * width) as T;
 	};

@@ -11,6 +11,7 @@ export function halfCpu(options: CpuOptions = {}): Runtime {
 		kvFormats: ["float32"],
 		blockProducts: "float32",
 		arithmetic: "float16",
+		emptyTensors: runtime.emptyTensors,
 		loadGraph: (file, load) => runtime.loadGraph(file, load),
 		createKvStore: (shape) => runtime.createKvStore(shape),
 		createKvBank: (shape, size) => runtime.createKvBank(shape, size),

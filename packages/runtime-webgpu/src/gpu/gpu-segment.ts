@@ -178,23 +178,23 @@ class GpuSegment implements SegmentBuffers<GpuRows> {
 		const { gpu } = this.#place;
 		const bytes = this.#rowBytes(length);
 		if (bytes === 0) return new Float32Array(0);
-		const rows = gpu.storage(bytes);
+		const rows = gpu.rows.take(bytes);
 		try {
 			this.#gather(rows, slot, length);
 			const [content] = await gpu.download([{ buffer: rows, offset: 0, size: bytes }]);
 			return new Float32Array(content as ArrayBuffer);
 		} finally {
-			rows.destroy();
+			gpu.rows.giveBack(rows);
 		}
 	}
 
 	writeSlots(slot: number, length: number, rows: Float32Array): void {
 		if (rows.length === 0) return;
 		const { gpu } = this.#place;
-		const buffer = gpu.storage(rows.byteLength);
+		const buffer = gpu.rows.take(rows.byteLength);
 		gpu.device.queue.writeBuffer(buffer, 0, rows as Float32Array<ArrayBuffer>);
 		this.#scatter(buffer, slot, length);
-		buffer.destroy();
+		gpu.rows.giveBack(buffer);
 	}
 
 	grown(slots: number): GpuSegment {
