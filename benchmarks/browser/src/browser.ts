@@ -7,7 +7,7 @@ import { mkdtempDisposableSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadTokenizer } from "@tok/lm";
-import { type Browser, chromium } from "playwright-core";
+import { type Browser, chromium, type LaunchOptions } from "playwright-core";
 import { chromium as chromiumLaunch } from "../../../scripts/chromium.ts";
 import { goldenTokens, type ModelFile, modelFile, resultPath } from "../../src/support/inputs.ts";
 import { describeMachine, type Machine } from "../../src/support/machine.ts";
@@ -16,7 +16,7 @@ import { preparePlaces } from "./prepare-places.ts";
 import { choosePrompts, LONG } from "./prompts.ts";
 import { keepRounds, keptRounds } from "./rounds.ts";
 import { serve } from "./serve.ts";
-import type { SideName } from "./sides.ts";
+import { isOnGpu, type SideName } from "./sides.ts";
 import { type SideSummary, summarise } from "./summary.ts";
 import { type Prompts, type Visit, visit } from "./visit.ts";
 
@@ -57,7 +57,7 @@ export async function measureBrowser(options: BrowserOptions): Promise<BrowserRe
 		showProgress(`preparing: ${what}`),
 	);
 	await using served = await serve(places);
-	await using browser = await openBrowser();
+	await using browser = await openBrowser(names.some(isOnGpu));
 	const stop = (): void => void browser.close();
 	signal.addEventListener("abort", stop, { once: true });
 	const chromium = browser.version();
@@ -90,12 +90,24 @@ export async function measureBrowser(options: BrowserOptions): Promise<BrowserRe
 	return { machine, chromium, model, threads, steps, read: LONG, loads, sides, rounds };
 }
 
-/** Without WebGPU: every side computes on the processor. */
-async function openBrowser(): Promise<Browser> {
-	const { executablePath } = await chromiumLaunch();
+/** Vulkan, where there is no screen. Float16 is there on NVIDIA's GPUs too when Dawn is told to. */
+const gpuFlags = [
+	"--enable-unsafe-webgpu",
+	"--enable-features=Vulkan",
+	"--use-angle=vulkan",
+	"--disable-vulkan-surface",
+	"--ignore-gpu-blocklist",
+	"--enable-dawn-features=vulkan_enable_f16_on_nvidia",
+];
+
+/** Without WebGPU, unless a side is on the GPU: every side computes on the processor. */
+export async function openBrowser(gpu: boolean, options: LaunchOptions = {}): Promise<Browser> {
+	const executablePath = options.executablePath ?? (await chromiumLaunch()).executablePath;
+	const flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"];
 	return chromium.launch({
+		...options,
 		executablePath,
-		args: ["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
+		args: [...flags, ...(gpu ? gpuFlags : [])],
 		handleSIGINT: false,
 		handleSIGTERM: false,
 	});

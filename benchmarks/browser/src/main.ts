@@ -12,9 +12,10 @@ import { formatBrowser } from "./browser-table.ts";
 import { type SideName, sideNames } from "./sides.ts";
 
 /** A round of them takes five minutes; the others when they are asked for. */
-const USUAL = /^(tok exact|wllama|transformers\.js .*|a counting loop)$/;
+const USUAL = /^(tok exact|wllama|transformers\.js (fp32|q8)|a counting loop)$/;
+const ON_GPU = /, GPU$|^a counting loop$/;
 
-const usage = `bench browser      tok against wllama and transformers.js in one Chromium, on WebAssembly
+const usage = `bench browser      tok against wllama and transformers.js in one Chromium, on WebAssembly or a GPU
 
   --model NAME     Default: ${MODEL}
   --threads N      Threads of each side. Default: 2, or the only core
@@ -22,6 +23,7 @@ const usage = `bench browser      tok against wllama and transformers.js in one 
   --steps N        Tokens written in a visit. Default: 1000
   --only PATTERN   Sides whose names match: "tok|wllama$". Default: ${USUAL.source}
                    All of them: ${sideNames.join("; ")}
+  --gpu            The sides on WebGPU, on the machine's GPU. CHROME_PATH names a Chromium with drivers for it
   --fresh          Do not go on with a measurement that was interrupted
   --out FILE       JSON. Default: benchmarks/results/browser.json
   --quick          One small round, to see that it works`;
@@ -29,7 +31,7 @@ const usage = `bench browser      tok against wllama and transformers.js in one 
 reportFailures();
 const { text, integer, pattern, has } = readArguments(["browser"], usage);
 const quick = has("quick");
-const only = pattern("only") ?? USUAL;
+const only = pattern("only") ?? (has("gpu") ? ON_GPU : USUAL);
 const sides: SideName[] = sideNames.filter((name) => only.test(name));
 if (sides.length === 0)
 	throw new TokError(

@@ -51,7 +51,7 @@ export async function visit(side: SideName, options: VisitOptions): Promise<Visi
 		const page = await context.newPage();
 		const problems: string[] = [];
 		page.on("pageerror", ({ message }) => problems.push(message));
-		await page.goto(`${address}/?${new URLSearchParams(sides[side])}`);
+		await page.goto(`${address}/?${new URLSearchParams({ ...sides[side] })}`);
 		await page.waitForFunction(() => globalThis.engine !== undefined);
 		const { short: prompt } = prompts;
 		onStage("start");

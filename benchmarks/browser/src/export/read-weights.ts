@@ -71,6 +71,8 @@ class Recorder implements Runtime {
 	readonly memoryLimit = undefined;
 	readonly kvFormats = ["float32"] as const;
 	readonly blockProducts = undefined;
+	readonly arithmetic = "float32";
+	readonly emptyTensors = true;
 	readonly weights = new Map<string, Uint8Array>();
 
 	async loadGraph(file: GraphFile | (() => GraphFile)): ReturnType<Runtime["loadGraph"]> {

@@ -10,6 +10,7 @@ declare global {
 
 const query = new URLSearchParams(location.search);
 const setting = query.get("setting") ?? "";
+const backend = query.get("backend") === "webgpu" ? "webgpu" : "wasm";
 switch (query.get("engine")) {
 	case "wllama":
 		globalThis.engine = openWllama(setting);
@@ -24,11 +25,13 @@ switch (query.get("engine")) {
 		globalThis.engine = connect(
 			new Worker(new URL("./transformers-worker.ts", import.meta.url), { type: "module" }),
 			setting,
+			backend,
 		);
 		break;
 	default:
 		globalThis.engine = connect(
 			new Worker(new URL("./tok-worker.ts", import.meta.url), { type: "module" }),
 			setting,
+			backend,
 		);
 }

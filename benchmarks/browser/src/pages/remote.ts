@@ -1,8 +1,10 @@
 /** An engine in a worker, called from its page. One call at a time. */
 import type { Engine } from "../engine.ts";
+import type { Backend } from "../sides.ts";
 
 interface Call {
 	readonly setting: string;
+	readonly backend: Backend;
 	readonly method: keyof Engine;
 	readonly args: readonly unknown[];
 }
@@ -10,11 +12,11 @@ interface Call {
 type Reply = { readonly value: unknown } | { readonly error: string };
 
 /** In the worker. */
-export function serve(open: (setting: string) => Engine): void {
+export function serve(open: (setting: string, backend: Backend) => Engine): void {
 	let engine: Engine | undefined;
 	addEventListener("message", async ({ data }: MessageEvent<Call>) => {
-		const { setting, method, args } = data;
-		engine ??= open(setting);
+		const { setting, backend, method, args } = data;
+		engine ??= open(setting, backend);
 		try {
 			const call = engine[method] as (...args: unknown[]) => Promise<unknown>;
 			postMessage({ value: await call(...args) } satisfies Reply);
@@ -25,14 +27,14 @@ export function serve(open: (setting: string) => Engine): void {
 }
 
 /** On the page. */
-export function connect(worker: Worker, setting: string): Engine {
+export function connect(worker: Worker, setting: string, backend: Backend = "wasm"): Engine {
 	const call = <Method extends keyof Engine>(method: Method): Engine[Method] =>
 		((...args: readonly unknown[]) =>
 			new Promise((resolve, reject) => {
 				worker.onmessage = ({ data }: MessageEvent<Reply>) =>
 					"error" in data ? reject(new Error(data.error)) : resolve(data.value);
 				worker.onerror = ({ message }) => reject(new Error(message));
-				worker.postMessage({ setting, method, args } satisfies Call);
+				worker.postMessage({ setting, backend, method, args } satisfies Call);
 			})) as Engine[Method];
 	return { load: call("load"), read: call("read"), write: call("write") };
 }

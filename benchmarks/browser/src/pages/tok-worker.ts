@@ -1,6 +1,7 @@
-/** tok's side: WebAssembly, `sink:4,rolling:252`. */
+/** tok's side: WebAssembly or WebGPU, `sink:4,rolling:252`. */
 import { rolling, sink } from "@tok/kv-cache";
 import { type GenerateOptions, loadModel, type Model, type Precision } from "@tok/lm";
+import { webgpu } from "@tok/runtime-webgpu";
 import { wasm } from "@tok/runtime-webgpu/wasm";
 import { type Engine, KEPT } from "../engine.ts";
 import { paths, SINKS, WINDOW } from "../sides.ts";
@@ -9,16 +10,17 @@ import { serve } from "./remote.ts";
 const policy = [sink(SINKS), rolling(WINDOW - SINKS)];
 const greedy: GenerateOptions = { temperature: 0, ignoreEndOfText: true };
 
-serve((setting): Engine => {
+serve((setting, backend): Engine => {
 	let model: Model;
 	return {
 		async load({ threads }) {
 			const file = new File([await (await fetch(paths.model)).blob()], "model.gguf");
-			const runtime = await wasm({ threads, files: new URL(paths.tokOrt, location.href).href });
+			const files = new URL(paths.tokOrt, location.href).href;
+			const runtime = backend === "webgpu" ? await webgpu({ files }) : await wasm({ threads, files });
 			model = await loadModel(file, { runtime, precision: setting as Precision });
 			await model.prepare(policy);
-			const products = runtime.blockProducts ?? "float32 weights";
-			return `tok, ${setting}, ${setting === "exact" ? "float32" : products}, float32 cache`;
+			const numbers = setting === "fast" ? runtime.arithmetic : "float32";
+			return `tok, ${setting}, on ${runtime.name}, computing in ${numbers}`;
 		},
 		async read({ ids }) {
 			using session = model.createSession({ policy });

@@ -1,5 +1,5 @@
 /**
- * transformers.js's side: its own loop over an export of the same weights, on its WebAssembly, with a cache that grows.
+ * transformers.js's side: its own loop over an export of the same weights, on its WebAssembly or WebGPU, with a cache that grows.
  * Nothing is kept for a second visit, on any side.
  */
 import { AutoModelForCausalLM, env, type PreTrainedModel, Tensor } from "@huggingface/transformers";
@@ -9,7 +9,7 @@ import { serve } from "./remote.ts";
 
 type Dtype = "fp32" | "q8";
 
-serve((setting): Engine => {
+serve((setting, backend): Engine => {
 	let model: PreTrainedModel;
 
 	/** The time of each token's choice, and its id. */
@@ -49,10 +49,10 @@ serve((setting): Engine => {
 				wasm: `${files}ort-wasm-simd-threaded.asyncify.wasm`,
 			};
 			model = await AutoModelForCausalLM.from_pretrained(paths.exported.replaceAll("/", ""), {
-				device: "wasm",
+				device: backend,
 				dtype: setting as Dtype,
 			});
-			return `transformers.js ${env.version}, ${setting}, ${threads} threads`;
+			return `transformers.js ${env.version}, ${setting}, ${backend === "webgpu" ? "on WebGPU" : `${threads} threads`}`;
 		},
 		async read({ ids }) {
 			const begun = performance.now();
