@@ -49,9 +49,10 @@ describe("pickRuntime", () => {
 });
 
 describe("what a browser offers", () => {
-	const gpu = (largest: number, description = "a card"): GpuLike => ({
+	const gpu = (largest: number, description = "a card", features: readonly string[] = []): GpuLike => ({
 		requestAdapter: async () => ({
 			info: { vendor: "", architecture: "", description },
+			features: new Set(features),
 			limits: { maxBufferSize: largest, maxStorageBufferBindingSize: largest },
 		}),
 	});
@@ -62,10 +63,13 @@ describe("what a browser offers", () => {
 		expect((await offerWebGpu({ requestAdapter: async () => null }, true)).refusal).toContain("no adapter");
 		expect((await offerWebGpu(gpu(2 ** 20), true)).refusal).toContain("1 MiB");
 		expect(await offerWebGpu(gpu(2 ** 30), true)).toMatchObject({
-			label: "a card",
+			label: "a card, no half precision (no shader-f16)",
 			refusal: undefined,
 			slow: false,
 		});
+		expect((await offerWebGpu(gpu(2 ** 30, "a card", ["shader-f16"]), true)).label).toBe(
+			"a card, fast in half precision",
+		);
 		expect((await offerWebGpu(gpu(2 ** 30, "SwiftShader"), true)).slow).toBe(true);
 	});
 

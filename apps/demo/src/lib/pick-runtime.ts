@@ -41,6 +41,7 @@ export interface GpuLike {
 			readonly description: string;
 			readonly isFallbackAdapter?: boolean;
 		};
+		readonly features: { has(name: string): boolean };
 		readonly limits: { readonly maxBufferSize: number; readonly maxStorageBufferBindingSize: number };
 	} | null>;
 }
@@ -96,8 +97,12 @@ export async function offerWebGpu(gpu: GpuLike | undefined, secure: boolean): Pr
 	if (largest < LEAST_BUFFER)
 		return none(`its buffers hold ${largest / 2 ** 20} MiB, and ${LEAST_BUFFER / 2 ** 20} are needed.`);
 	const { vendor, architecture, description, isFallbackAdapter } = adapter.info;
-	const label = description || [vendor, architecture].filter(Boolean).join(" ") || "a GPU";
-	const slow = isFallbackAdapter === true || /swiftshader|llvmpipe/i.test(`${label} ${architecture}`);
+	const card = description || [vendor, architecture].filter(Boolean).join(" ") || "a GPU";
+	const slow = isFallbackAdapter === true || /swiftshader|llvmpipe/i.test(`${card} ${architecture}`);
+	const half = adapter.features.has("shader-f16")
+		? "fast in half precision"
+		: "no half precision (no shader-f16)";
+	const label = `${card}, ${half}`;
 	return { name: "webgpu", label, refusal: undefined, slow };
 }
 
