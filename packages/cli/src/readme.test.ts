@@ -1,6 +1,6 @@
 /**
- * The examples that open the READMEs of the repository, @tok/lm and @tok/eval, and that of @tok/lm for browsers, compile as
- * they stand, and the first two do what they say; @tok/eval runs its own.
+ * The examples that open the READMEs of the repository, @tok/lm and @tok/eval, and those of @tok/lm for compressors and for
+ * browsers, compile as they stand, and all but the last do what they say; @tok/eval runs its own.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -23,11 +23,13 @@ function exampleOf(readme: string, index = 0): string {
 
 const opening = exampleOf("README.md");
 const tour = exampleOf("packages/lm/README.md");
+const compressors = exampleOf("packages/lm/README.md", 1);
 
 test.for([
 	["README.md", opening],
 	["packages/lm/README.md", tour],
-	["packages/lm/README.md, in a browser", exampleOf("packages/lm/README.md", 1)],
+	["packages/lm/README.md, compressors", compressors],
+	["packages/lm/README.md, in a browser", exampleOf("packages/lm/README.md", 2)],
 	["packages/eval/README.md", exampleOf("packages/eval/README.md")],
 ] as const)("the example of %s compiles under the repository's own options", ([, example]) => {
 	const configPath = fileURLToPath(new URL("tsconfig.test.json", root));
@@ -71,6 +73,9 @@ async function run(example: string): Promise<{ story: string; lines: string[] }>
 	return { story, lines };
 }
 
+const printed = (example: string): (string | undefined)[] =>
+	[...example.matchAll(/\/\/ → (.*)/g)].map(([, text]) => text);
+
 describe.skipIf(process.env.TOK_MODELS === undefined)("needs smollm2-135m below TOK_MODELS", () => {
 	test("README.md's example tells a story, here a short one", async () => {
 		const short = opening.replace('"Once upon a time" }', '"Once upon a time", maxTokens: 12, seed: 1 }');
@@ -86,10 +91,14 @@ describe.skipIf(process.env.TOK_MODELS === undefined)("needs smollm2-135m below 
 				JSON.stringify(join(folder, name)),
 			);
 			const { story, lines } = await run(files);
-			expect(lines).toEqual([...tour.matchAll(/\/\/ → (.*)/g)].map(([, text]) => text));
+			expect(lines).toEqual(printed(tour));
 			expect(story).not.toBe("");
 		} finally {
 			rmSync(folder, { recursive: true });
 		}
+	});
+
+	test("packages/lm/README.md's compressor does what it says", async () => {
+		expect((await run(compressors)).lines).toEqual(printed(compressors));
 	});
 });

@@ -7,6 +7,7 @@ test("the exported names", () => {
 		[
 		  "TokError",
 		  "cacheFolder",
+		  "convCompressor",
 		  "inspectArchive",
 		  "inspectModel",
 		  "inspectSession",

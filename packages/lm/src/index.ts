@@ -1,4 +1,6 @@
 export { TokError } from "@tok/runtime";
+export type { Compressor, CompressorGroup, CompressorShape } from "./decoder/compressors.ts";
+export { type Convolution, type ConvolutionStacks, convCompressor } from "./decoder/conv-compressor.ts";
 export { type InspectOptions, inspectModel, type ModelReport, type PolicyCost } from "./inspect-model.ts";
 export { loadModel } from "./load-model.ts";
 export { loadTokenizer } from "./load-tokenizer.ts";

@@ -3,6 +3,7 @@ import { formatPolicy, fullSlots, type Policy, type Positions, parsePolicy, sink
 import { kvParts, type Runtime, TokError } from "@tok/runtime";
 import { archiveLayout } from "./decoder/archive-layout.ts";
 import { cacheBytes, cacheShape } from "./decoder/cache-cost.ts";
+import type { Compressor } from "./decoder/compressors.ts";
 import { DecoderEngine } from "./decoder/decoder-engine.ts";
 import { checkIds, DecoderState } from "./decoder/decoder-state.ts";
 import { StepBatch } from "./decoder/step-batch.ts";
@@ -53,6 +54,7 @@ export interface LanguageModelOptions {
 	readonly precision: Precision;
 	readonly runtime: Runtime;
 	readonly memoryHeads?: readonly MemoryHeads[] | undefined;
+	readonly compressors?: Readonly<Record<string, Compressor>> | undefined;
 }
 
 export class LanguageModel implements Model, SessionModel {
@@ -65,7 +67,7 @@ export class LanguageModel implements Model, SessionModel {
 	readonly #decoder: OpenDecoder;
 	#fingerprint: string | undefined;
 
-	constructor({ name, decoder, text, precision, runtime, memoryHeads }: LanguageModelOptions) {
+	constructor({ name, decoder, text, precision, runtime, memoryHeads, compressors }: LanguageModelOptions) {
 		const { config, weights, pairing, file } = decoder;
 		this.#decoder = decoder;
 		this.engine = new DecoderEngine({
@@ -75,6 +77,7 @@ export class LanguageModel implements Model, SessionModel {
 			precision,
 			runtime,
 			memoryHeads,
+			compressors,
 			graphKey: () => graphKey({ fingerprint: this.fingerprint(), file, precision, pairing }),
 		});
 		this.tokenizer = text.tokenizer;

@@ -13,7 +13,7 @@ import { openDecoder, openText } from "./open-model.ts";
  * @throws TokError when the model cannot be found, is damaged, or is of a kind that tok does not read.
  */
 export async function loadModel(source: ModelSource, options: LoadModelOptions): Promise<Model> {
-	const { runtime, precision, memoryHeads, signal, onProgress } = options;
+	const { runtime, precision, memoryHeads, compressors, signal, onProgress } = options;
 	const files = await openFiles(source, {
 		...(signal === undefined ? {} : { signal }),
 		...(onProgress === undefined ? {} : { onProgress }),
@@ -29,6 +29,7 @@ export async function loadModel(source: ModelSource, options: LoadModelOptions):
 			precision: precision ?? defaultPrecision(decoder.file),
 			runtime,
 			memoryHeads,
+			compressors,
 		});
 	} catch (error) {
 		decoder.file.close();

@@ -4,6 +4,7 @@
  */
 import type { Policy, Positions } from "@tok/kv-cache";
 import type { KvFormat, KvPart, Runtime } from "@tok/runtime";
+import type { Compressor } from "./decoder/compressors.ts";
 import type { Sampling } from "./sampling/sampling.ts";
 import type { ChatTemplate } from "./text/chat-template.ts";
 import type { Tokenizer } from "./text/tokenizer.ts";
@@ -35,6 +36,12 @@ export interface LoadModelOptions {
 	 * which ones matter is a property of the model. Defaults to all, of layers that look back without a limit.
 	 */
 	readonly memoryHeads?: readonly MemoryHeads[] | undefined;
+	/**
+	 * What merges entries that leave the window, besides `mean` and `max`, by the name that policies give:
+	 * `compressive({ rate, slots, compressor: "name" })`. Saved sessions hold the name alone, so the model that restores
+	 * them has to have the same compressor by it. Defaults to none.
+	 */
+	readonly compressors?: Readonly<Record<string, Compressor>> | undefined;
 	readonly signal?: AbortSignal | undefined;
 	/** Called while a file is fetched and while weights are read. */
 	readonly onProgress?: (progress: Progress) => void;

@@ -14,10 +14,10 @@ import {
 import type { MemoryHeads, Precision } from "../model.ts";
 import { archiveLayout } from "./archive-layout.ts";
 import { headsWithoutWindow, type Remembering, recalls, segmentFormats } from "./cache-cost.ts";
+import { type Compressor, Compressors } from "./compressors.ts";
 import { buildDecoder } from "./decoder.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { archiveOf, describeSegments, type GraphSegment } from "./graph-segments.ts";
-import { checkCompressors } from "./transfers.ts";
 import { WeightMemory } from "./weight-memory.ts";
 import type { Weights } from "./weights.ts";
 
@@ -29,6 +29,8 @@ export interface DecoderEngineOptions {
 	readonly runtime: Runtime;
 	/** Heads in which sessions recall. Defaults to all of the layers that look back without a limit. */
 	readonly memoryHeads?: readonly MemoryHeads[] | undefined;
+	/** Besides tok's own, by the names that policies give them. Defaults to none. */
+	readonly compressors?: Readonly<Record<string, Compressor>> | undefined;
 	/** Names the model's graphs for a runtime that keeps them. Defaults to none. */
 	readonly graphKey?: () => string | undefined;
 }
@@ -41,13 +43,15 @@ export class DecoderEngine {
 	/** Heads in which sessions recall, and how they keep what they recall: in 8 bits where the rest is. */
 	readonly remembering: Remembering;
 	readonly pairing: Pairing;
+	readonly compressors: Compressors;
 	readonly #graphKey: DecoderEngineOptions["graphKey"];
 	readonly #graphs = new Map<string, Promise<GraphSession>>(); // by name, which describeSegments begins
 	readonly #names = new WeakMap<readonly GraphSegment[], string>();
 	#disposed = false;
 
-	/** Throws when `memoryHeads` are none of layers that look back without a limit. */
-	constructor({ config, weights, precision, pairing, runtime, memoryHeads, graphKey }: DecoderEngineOptions) {
+	/** Throws when `memoryHeads` are none of layers that look back without a limit, and on `compressors` that are none. */
+	constructor(options: DecoderEngineOptions) {
+		const { config, weights, precision, pairing, runtime, memoryHeads, compressors, graphKey } = options;
 		this.config = config;
 		this.weights = weights;
 		this.precision = precision;
@@ -57,6 +61,7 @@ export class DecoderEngine {
 			format: precision === "fast" ? fastFormat(runtime) : "float32",
 		};
 		this.pairing = pairing;
+		this.compressors = new Compressors(compressors);
 		this.#graphKey = graphKey;
 	}
 
@@ -120,7 +125,8 @@ export class DecoderEngine {
 
 	/** Throws when the model cannot keep what the policy says. */
 	checkPolicy(policy: Policy): void {
-		checkCompressors(policy);
+		const { kvHeads, headDim, layers } = this.config;
+		this.compressors.check(policy, { layers: layers.length, kvHeads, headDim });
 		if (recalls(policy) && this.remembering.heads.length === 0)
 			throw new TokError(
 				"lm",

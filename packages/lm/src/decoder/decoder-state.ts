@@ -503,9 +503,10 @@ export class DecoderState {
 
 	async #carryOut(plan: Plan): Promise<void> {
 		if (plan.transfers.length === 0) return;
-		const { config, pairing } = this.#engine;
+		const { config, pairing, compressors } = this.#engine;
 		const { store } = this;
-		await carryOut(plan, { config, pairing, policy: this.cache.policy, ropes: this.#ropes, store });
+		const { policy } = this.cache;
+		await carryOut(plan, { config, pairing, policy, compressors, ropes: this.#ropes, store });
 	}
 
 	/** The plan's tokens: new ones, after those that are read again. */

@@ -6,13 +6,22 @@ import type { Range } from "@tok/kv-cache";
 import { type Pairing, type RopeFrequencies, ropeAngles, rotateRows } from "@tok/rope";
 import { headCount, type KvPart, type KvStore, kvParts } from "@tok/runtime";
 import type { LayerKind } from "../architectures/architecture.ts";
-import type { Compressor } from "./compressors.ts";
+import type { CompressorGroup } from "./compressors.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 
 /** How keys are rotated. */
 export interface Turning {
 	readonly ropes: readonly RopeFrequencies[];
 	readonly pairing: Pairing;
+}
+
+interface Plane {
+	readonly name: string;
+	readonly layer: number;
+	readonly head: number;
+	readonly kind: "key" | "value";
+	/** [length, headDim] */
+	readonly rows: Float32Array;
 }
 
 /** float32 [layers, 2, heads, length, headDim], of some heads. */
@@ -54,25 +63,33 @@ export class EntryRows {
 		}
 	}
 
-	/** Each `group` entries in one. */
-	merged(group: number, merge: Compressor): EntryRows {
+	/** Each `group` entries in one; `merge` fills `out` [headDim], of zeros. */
+	merged(group: number, merge: (of: CompressorGroup, out: Float32Array) => void): EntryRows {
 		const { headDim } = this.#config;
 		const data = new Float32Array(this.data.length / group);
-		for (let to = 0; to < data.length; to += headDim) {
-			const entries = this.data.subarray(to * group, (to + headDim) * group);
-			merge(entries, data.subarray(to, to + headDim));
-		}
+		let to = 0;
+		for (const { layer, head, kind, rows } of this.#planes())
+			for (let from = 0; from < rows.length; from += group * headDim, to += headDim) {
+				const entries = rows.subarray(from, from + group * headDim);
+				merge({ layer, head, kind, entries }, data.subarray(to, to + headDim));
+			}
 		return new EntryRows(this.#config, this.#parts, data);
 	}
 
 	/** Each head's keys, or values, [length, headDim], where they lie. */
-	*#planes(): Generator<{ name: string; layer: number; kind: "key" | "value"; rows: Float32Array }> {
+	*#planes(): Generator<Plane> {
 		const size = this.length * this.#config.headDim;
 		let at = 0;
 		for (const { layer, heads } of this.#parts)
 			for (const kind of ["key", "value"] as const)
 				for (const head of heads) {
-					yield { name: `${layer}.${kind}.${head}`, layer, kind, rows: this.data.subarray(at, at + size) };
+					yield {
+						name: `${layer}.${kind}.${head}`,
+						layer,
+						head,
+						kind,
+						rows: this.data.subarray(at, at + size),
+					};
 					at += size;
 				}
 	}

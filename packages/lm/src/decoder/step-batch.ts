@@ -71,6 +71,7 @@ export class StepBatch {
 	/** The first free place, for a session under `policy`. Throws when there is none, or the policy does not fit. */
 	take(policy: Policy): BatchPlace {
 		const { shape } = this.bank;
+		this.#engine.checkPolicy(policy);
 		const fits =
 			policy.length === this.policy.length &&
 			policy.every((segment, i) => isAlike(segment, this.policy[i] as Segment)) &&

@@ -13,7 +13,9 @@ import { diskFolder } from "../formats/file-source.ts";
 import { openTransformersDecoder } from "../open-decoder.ts";
 import { readGoldenLogits, readLogits } from "../testing/golden-logits.ts";
 import { openTensorFile } from "../testing/open-tensor-file.ts";
-import { ReferenceDecoder, type ReferencePolicy } from "../testing/reference-decoder.ts";
+import { type Merge, ReferenceDecoder, type ReferencePolicy } from "../testing/reference-decoder.ts";
+import { type Convolution, type ConvolutionStacks, convCompressor } from "./conv-compressor.ts";
+import type { DecoderConfig } from "./decoder-config.ts";
 import { DecoderEngine } from "./decoder-engine.ts";
 import { DecoderState } from "./decoder-state.ts";
 
@@ -64,18 +66,55 @@ const keeping: readonly (readonly [policy: string, reference: Omit<ReferencePoli
 	],
 ];
 
+/** Not random, and no two alike: near the mean, so that a stream stays one. */
+function convolutionsFor({ layers, kvHeads, headDim }: DecoderConfig, kernel: number): ConvolutionStacks[] {
+	const convolution = (seed: number): Convolution => ({
+		kernel,
+		weight: Float32Array.from({ length: kvHeads * kernel * headDim ** 2 }, (_, i) => {
+			const [from, to] = [Math.floor(i / headDim) % headDim, i % headDim];
+			return ((from === to ? 1 : 0) + 0.2 * Math.sin(seed + i)) / kernel;
+		}),
+	});
+	return layers.map((_, layer) => ({ key: [convolution(layer)], value: [convolution(layer + 0.5)] }));
+}
+
+/** Σ over a group's entries of the entry's row vector times its tap's matrix, head by head. */
+function convolved(stacks: readonly ConvolutionStacks[], headDim: number): Merge {
+	return (group, layer, kind) => {
+		const [{ kernel, weight }] = (stacks[layer] as ConvolutionStacks)[kind] as [Convolution];
+		return (group[0] as Float64Array).map((_, at) => {
+			const [head, to] = [Math.floor(at / headDim), at % headDim];
+			return group.reduce((sum, entry, tap) => {
+				for (let from = 0; from < headDim; from++)
+					sum +=
+						(entry[head * headDim + from] as number) *
+						(weight[((head * kernel + tap) * headDim + from) * headDim + to] as number);
+				return sum;
+			}, 0);
+		});
+	};
+}
+
 describe.each(models)("%s", (name) => {
 	const folder = join(goldens, name);
 	const golden = readGoldenLogits(openTensorFile(join(folder, "io.safetensors")));
 	const stream = golden.streams.flat().slice(0, TOKENS);
 	const reference = new ReferenceDecoder(folder);
 	const { file, ...decoder } = openTransformersDecoder(diskFolder(folder));
+	const { headDim } = decoder.config;
+	const stacks = convolutionsFor(decoder.config, 3);
+	const conv: Omit<ReferencePolicy, "positions"> = {
+		sinks: 2,
+		rolling: 13,
+		compressive: { slots: 9, rate: 3, compressor: convolved(stacks, headDim) },
+	};
 	let runtime: Runtime;
 	let engine: DecoderEngine;
 
 	beforeAll(() => {
 		runtime = cpu({ threads: 1 });
-		engine = new DecoderEngine({ ...decoder, precision: "exact", runtime });
+		const compressors = { conv: convCompressor(stacks) };
+		engine = new DecoderEngine({ ...decoder, precision: "exact", runtime, compressors });
 	});
 
 	afterAll(async () => {
@@ -107,23 +146,32 @@ describe.each(models)("%s", (name) => {
 		});
 	});
 
-	describe.each(keeping)("%s", (text, held) => {
-		test.each(["in-cache", "original"] as const)("%s positions, chunks of 1, 7 and 64", async (positions) => {
-			if (held.memory !== undefined && decoder.config.layers.every(({ window }) => window !== undefined)) {
-				expect(() => DecoderState.create(engine, parsePolicy(text), positions)).toThrow(
-					"expected a model with layers that look back without a limit",
-				);
-				return;
-			}
-			const want = reference.read(stream, { ...held, positions });
-			for (const chunk of [1, 7, 64]) {
-				const state = DecoderState.create(engine, parsePolicy(text), positions);
-				const got = await readLogits(state, stream, { chunk, tokens: TOKENS });
-				expect(largestError(got, want), `chunks of ${chunk}`).toBeLessThanOrEqual(1);
-				state.dispose();
-			}
-		});
-	});
+	describe.each([...keeping, ["sink:2,compressive:9/3/conv,rolling:13", conv] as const])(
+		"%s",
+		(text, held) => {
+			test.each(["in-cache", "original"] as const)(
+				"%s positions, chunks of 1, 7 and 64",
+				async (positions) => {
+					if (
+						held.memory !== undefined &&
+						decoder.config.layers.every(({ window }) => window !== undefined)
+					) {
+						expect(() => DecoderState.create(engine, parsePolicy(text), positions)).toThrow(
+							"expected a model with layers that look back without a limit",
+						);
+						return;
+					}
+					const want = reference.read(stream, { ...held, positions });
+					for (const chunk of [1, 7, 64]) {
+						const state = DecoderState.create(engine, parsePolicy(text), positions);
+						const got = await readLogits(state, stream, { chunk, tokens: TOKENS });
+						expect(largestError(got, want), `chunks of ${chunk}`).toBeLessThanOrEqual(1);
+						state.dispose();
+					}
+				},
+			);
+		},
+	);
 });
 
 /** In units of atol 1e-4 + rtol 1e-4. `got` are the rows of `want`, one after another. */

@@ -5,19 +5,15 @@
  */
 import type { Plan, Policy, SegmentView, Transfer } from "@tok/kv-cache";
 import { type KvStore, kvParts, TokError } from "@tok/runtime";
-import { type Compressor, compressors } from "./compressors.ts";
+import type { Compressors } from "./compressors.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { readEntries, type Turning, writeEntries } from "./entry-rows.ts";
 
 export interface TransferContext extends Turning {
 	readonly config: DecoderConfig;
 	readonly policy: Policy;
+	readonly compressors: Compressors;
 	readonly store: KvStore;
-}
-
-/** Throws unless every compressor of the policy is known. */
-export function checkCompressors(policy: Policy): void {
-	for (const { compressor } of policy) if (compressor !== undefined) compressorOf(compressor);
 }
 
 export async function carryOut(plan: Plan, context: TransferContext): Promise<void> {
@@ -27,7 +23,7 @@ export async function carryOut(plan: Plan, context: TransferContext): Promise<vo
 async function carryOutOne(
 	{ segments }: Plan,
 	{ from, entries, to, into }: Transfer,
-	{ config, policy, ropes, pairing, store }: TransferContext,
+	{ config, policy, compressors, ropes, pairing, store }: TransferContext,
 ): Promise<void> {
 	const { takes, compressor } = policy[to] ?? {};
 	if (typeof takes !== "object") throw new TokError("lm", `internal: segment ${to} takes no drops.`);
@@ -38,16 +34,10 @@ async function carryOutOne(
 		policy[segment]?.distance === undefined ? (segments[segment] as SegmentView).origin + entry : 0;
 	const rotation = { ropes, pairing };
 	rows.rotate((i) => -positionIn(from, entries.start + i), rotation);
-	const made = compressor === undefined ? rows : rows.merged(takes.group, compressorOf(compressor));
+	const made =
+		compressor === undefined
+			? rows
+			: rows.merged(takes.group, (group, out) => compressors.merge(compressor, group, out));
 	made.rotate((i) => positionIn(to, into.start + i), rotation);
 	await writeEntries(store, to, into, made, slotsOf(to));
-}
-
-function compressorOf(name: string): Compressor {
-	const compressor = compressors.get(name);
-	if (compressor !== undefined) return compressor;
-	throw new TokError(
-		"lm",
-		`compressive: expected a compressor among ${[...compressors.keys()].join(", ")}, got "${name}".`,
-	);
 }

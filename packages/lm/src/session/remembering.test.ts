@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { formatPolicy, parsePolicy } from "@tok/kv-cache";
 import { cpu } from "@tok/runtime-cpu";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Compressor, CompressorGroup } from "../decoder/compressors.ts";
+import { convCompressor } from "../decoder/conv-compressor.ts";
 import { loadModel } from "../load-model.ts";
 import type { GenerateOptions, Model, Session } from "../model.ts";
 import { collect } from "../testing/collect.ts";
@@ -226,7 +228,8 @@ test.each([
 
 test("S35: an unknown compressor, and a cache beyond the memory, are errors", async () => {
 	expect(() => model.createSession({ policy: parsePolicy("compressive:8/4/nonsense,rolling:28") })).toThrow(
-		'[tok/lm] compressive: expected a compressor among mean, max, got "nonsense".',
+		'[tok/lm] compressive:8/4/nonsense,rolling:28: expected a compressor among mean, max, got "nonsense". ' +
+			"Give loadModel one of your own as compressors.",
 	);
 	const small = cpu({ threads: 1, memoryLimit: 1e6 });
 	const limited = await loadModel(folder, { runtime: small });
@@ -235,4 +238,110 @@ test("S35: an unknown compressor, and a cache beyond the memory, are errors", as
 	);
 	await limited.dispose();
 	await small.dispose();
+});
+
+describe("S35: a compressor of one's own", () => {
+	const newest: Compressor = { merge: ({ entries }, out) => out.set(entries.subarray(-out.length)) };
+	const policy = parsePolicy("sink:4,compressive:8/4/newest,rolling:28");
+
+	test("is asked for each group's keys and values, un-rotated, by layer and head", async () => {
+		const groups: CompressorGroup[] = [];
+		const watching: Compressor = {
+			merge(group, out) {
+				groups.push({ ...group, entries: group.entries.slice() });
+				newest.merge(group, out);
+			},
+		};
+		const own = await loadModel(folder, { runtime, compressors: { newest: watching } });
+		const session = own.createSession({ policy, chunk: 1 });
+		const ids = own.tokenizer.encode(story).slice(0, 4 + 28 + 2 * 4);
+		await session.append(ids);
+		const { layers, kvHeads, headDim } = own.info;
+		expect(groups).toHaveLength(2 * layers * kvHeads * 2);
+		expect(groups.map(({ layer, head, kind }) => `${layer}.${kind}.${head}`)).toEqual(
+			[0, 0].flatMap(() =>
+				Array.from({ length: layers }, (_, layer) =>
+					["key", "value"].flatMap((kind) =>
+						Array.from({ length: kvHeads }, (_, head) => `${layer}.${kind}.${head}`),
+					),
+				).flat(),
+			),
+		);
+		for (const { entries } of groups) expect(entries).toHaveLength(4 * headDim);
+		// In the first layer an un-rotated key depends on its token alone: here each stands one position further on.
+		const first = groups[0]?.entries as Float32Array;
+		groups.length = 0;
+		const shifted = own.createSession({ policy, chunk: 1 });
+		await shifted.append([ids[0] as number, ...ids]);
+		const second = groups[0]?.entries as Float32Array;
+		first.subarray(0, 3 * headDim).forEach((value, i) => {
+			expect(second[headDim + i]).toBeCloseTo(value, 5);
+		});
+		await own.dispose();
+	});
+
+	test("a saved session names it, and goes on where it is known", async () => {
+		const path = join(tmpdir(), `tok-compressor-${process.pid}.toksession`);
+		const own = await loadModel(folder, { runtime, compressors: { newest } });
+		const session = own.createSession({ policy });
+		await session.append(story);
+		await session.save(path);
+		const restored = await own.restoreSession(path);
+		expect(await next(restored)).toEqual(await next(session));
+		await expect(model.restoreSession(path)).rejects.toThrow(
+			'compressive:8/4/newest,rolling:28: expected a compressor among mean, max, got "newest". Give loadModel',
+		);
+		rmSync(path);
+		await own.dispose();
+	});
+
+	test("whose numbers are none, or which throws, changes nothing", async () => {
+		let broken = true;
+		const compressors: Record<string, Compressor> = {
+			newest: {
+				merge(group, out) {
+					newest.merge(group, out);
+					if (broken && group.layer === 1) out[3] = Number.NaN;
+				},
+			},
+		};
+		const own = await loadModel(folder, { runtime, compressors });
+		const session = own.createSession({ policy, chunk: 16 });
+		const ids = own.tokenizer.encode(story).slice(0, 30);
+		await session.append(ids);
+		const { length } = session.stats;
+		await expect(session.append(ids.slice(0, 10))).rejects.toThrow(
+			'[tok/lm] compressor "newest": expected finite numbers, got NaN in the key of layer 1, head 0.',
+		);
+		expect(session.stats.length).toBe(length);
+		broken = false;
+		await session.append(ids.slice(0, 10));
+		const other = own.createSession({ policy, chunk: 16 });
+		await other.append([...ids, ...ids.slice(0, 10)]);
+		expect(await next(session)).toEqual(await next(other));
+		await own.dispose();
+	});
+
+	test("has a name that no other has, and merges", async () => {
+		const load = (compressors: object) =>
+			loadModel(folder, { runtime, compressors: compressors as Record<string, Compressor> });
+		await expect(load({ mean: newest })).rejects.toThrow(
+			'compressors: expected names of letters, digits and "-" other than mean, max, got "mean".',
+		);
+		await expect(load({ "The Newest": newest })).rejects.toThrow('got "The Newest"');
+		await expect(load({ newest: newest.merge })).rejects.toThrow(
+			'compressors: expected "newest" to be an object with merge(group, out), got function.',
+		);
+	});
+
+	test("whose weights do not fit is an error before a session is made, in a batch too", async () => {
+		const own = await loadModel(folder, { runtime, compressors: { conv: convCompressor([]), newest } });
+		const conv = parsePolicy("sink:4,compressive:8/4/conv,rolling:28");
+		const message = "convCompressor: expected convolutions for the model's 3 layers, got 0.";
+		expect(() => own.createSession({ policy: conv })).toThrow(message);
+		expect(() => own.createBatch({ policy: conv, size: 2 })).toThrow(message);
+		const batch = own.createBatch({ policy, size: 2 });
+		expect(() => batch.createSession({ policy: conv })).toThrow(message);
+		await own.dispose();
+	});
 });

@@ -28,9 +28,12 @@ export interface ReferencePolicy {
 	readonly compressive?: {
 		readonly slots: number;
 		readonly rate: number;
-		readonly compressor: "mean" | "max";
+		readonly compressor: "mean" | "max" | Merge;
 	};
 }
+
+/** What a compressor makes of a group's keys or values of a layer, [kvHeads · headDim] each, the oldest first. */
+export type Merge = (group: readonly Vector[], layer: number, kind: "key" | "value") => Vector;
 
 interface Config {
 	readonly model_type: string;
@@ -389,17 +392,23 @@ function keep(held: Held, entry: Entry, { sinks, rolling, memory, compressive }:
 	else while (held.archive.length > memory.capacity) held.archive.splice(0, memory.blockSize);
 }
 
-function merged(group: readonly Entry[], compressor: "mean" | "max"): Entry {
-	const over = (vectors: readonly Vector[]): Vector =>
+function merged(group: readonly Entry[], compressor: "mean" | "max" | Merge): Entry {
+	const channels: Merge = (vectors) =>
 		(vectors[0] as Vector).map((_, d) => {
 			const channel = vectors.map((vector) => vector[d] as number);
 			return compressor === "max" ? Math.max(...channel) : channel.reduce((a, b) => a + b) / channel.length;
 		});
+	const merge = typeof compressor === "function" ? compressor : channels;
 	const [first] = group as [Entry];
-	const layers = first.layers.map((_, layer) => ({
-		key: over(group.map(({ layers }) => (layers[layer] as Entry["layers"][0]).key)),
-		value: over(group.map(({ layers }) => (layers[layer] as Entry["layers"][0]).value)),
-	}));
+	const layers = first.layers.map((_, layer) => {
+		const of = (kind: "key" | "value"): Vector =>
+			merge(
+				group.map(({ layers }) => (layers[layer] as Entry["layers"][0])[kind]),
+				layer,
+				kind,
+			);
+		return { key: of("key"), value: of("value") };
+	});
 	return { index: first.index, layers };
 }
 
