@@ -221,10 +221,12 @@ export class LanguageModel implements Model, SessionModel {
 			const expected = policy === undefined ? header.policy : formatPolicy(policy);
 			expectSame(path, "policy", expected, header.policy, "Restore it with its own policy.");
 			expectSame(path, "logits", header.logits === 0 ? 0 : vocabularySize, header.logits);
-			checkIds([...header.tail, ...header.pending, ...header.attached], vocabularySize);
+			const { forgotten = [] } = saved.attentionMass ?? {};
+			checkIds([...header.tail, ...header.pending, ...header.attached, ...forgotten], vocabularySize);
 			const { kvFormats } = this.engine.runtime;
 			const shape = decodedShape(header.shape, kvFormats);
-			const parts = { ...header, shape, recalled: saved.recalled, attention };
+			const { recalled, attentionMass } = saved;
+			const parts = { ...header, shape, recalled, attention, attentionMass };
 			const state = DecoderState.restore(this.engine, parsePolicy(header.policy), header.cache, parts);
 			try {
 				await state.store.load(decodeCache(header.shape, kvFormats, saved.cache()));

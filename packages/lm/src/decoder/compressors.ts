@@ -1,6 +1,6 @@
 /**
- * What a compressive segment makes of a group of entries (Rae et al., arXiv 1911.05507 §3.1): the mean and the maximum,
- * and the seam for whatever else a caller brings. They run on the host, once for each group that leaves the window,
+ * What a compressive segment makes of a group of entries (Rae et al., arXiv 1911.05507 §3.1): the mean, the maximum,
+ * the most used, and the seam for whatever else a caller brings. They run on the host, once for each group that leaves the window,
  * on un-rotated keys; `transfers.ts` reads, turns and writes around them.
  */
 import { formatPolicy, type Policy } from "@tok/kv-cache";
@@ -13,6 +13,8 @@ export interface CompressorGroup {
 	readonly kind: "key" | "value";
 	/** [rate, headDim], the oldest first, keys un-rotated. To be read during the call alone. */
 	readonly entries: Float32Array;
+	/** [rate] The attention that fell on each, where the compressor asks for it: see `AttentionMass`. None elsewhere. */
+	readonly attention: Float64Array;
 }
 
 /** What a compressor is to be used on. */
@@ -29,6 +31,11 @@ export interface CompressorShape {
  * transfers may be carried out twice, and a restored session has to go on as the saved one would have.
  */
 export interface Compressor {
+	/**
+	 * It wants to know what attention fell on the entries while they were in the window. Steps then have it reported, and
+	 * the segment has to take what the window drops. Defaults to false.
+	 */
+	readonly attention?: boolean;
 	/** Throws when it cannot be used on such groups, before a session is made. Defaults to all being welcome. */
 	check?(shape: CompressorShape): void;
 	/** Writes finite numbers into `out` [headDim], which holds zeros. An un-rotated key; it is rotated to its place later. */
@@ -56,9 +63,19 @@ const max: Compressor = {
 	},
 };
 
+/** The entry on which most attention fell, as it is; of several the oldest. H2O's heavy hitters, group by group. */
+const mostUsed: Compressor = {
+	attention: true,
+	merge({ entries, attention }, out) {
+		const best = attention.indexOf(Math.max(...attention));
+		out.set(entries.subarray(best * out.length, (best + 1) * out.length));
+	},
+};
+
 const builtIn: ReadonlyMap<string, Compressor> = new Map([
 	["mean", mean],
 	["max", max],
+	["most-used", mostUsed],
 ]);
 
 /** By the name that a policy gives. */
@@ -85,7 +102,7 @@ export class Compressors {
 
 	/** Throws unless every compressor of the policy is known and can be used on the model. */
 	check(policy: Policy, model: Omit<CompressorShape, "rate">): void {
-		for (const { compressor: name, takes } of policy)
+		for (const [segment, { compressor: name, takes }] of policy.entries())
 			if (name !== undefined && typeof takes === "object") {
 				const compressor = this.#byName.get(name);
 				if (compressor === undefined)
@@ -94,8 +111,19 @@ export class Compressors {
 						`${formatPolicy(policy)}: expected a compressor among ${[...this.#byName.keys()].join(", ")}, got "${name}". ` +
 							"Give loadModel one of your own as compressors.",
 					);
+				if (compressor.attention && policy[segment + 1]?.takes !== "rest")
+					throw new TokError(
+						"lm",
+						`${formatPolicy(policy)}: expected ${name}, which counts the attention that falls on a window, to take what ` +
+							"the window drops. Write it last before the window.",
+					);
 				compressor.check?.({ ...model, rate: takes.group });
 			}
+	}
+
+	/** Whether one of the policy's asks what attention fell on the window. */
+	count(policy: Policy): boolean {
+		return policy.some(({ compressor = "" }) => this.#byName.get(compressor)?.attention === true);
 	}
 
 	/** Throws when it writes numbers that no cache can hold. */

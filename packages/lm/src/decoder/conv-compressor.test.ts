@@ -58,7 +58,7 @@ test.each([
 		for (const kind of ["key", "value"] as const)
 			for (let head = 0; head < kvHeads; head++) {
 				const out = new Float32Array(headDim);
-				compressor.merge({ layer, head, kind, entries }, out);
+				compressor.merge({ layer, head, kind, entries, attention: new Float64Array(0) }, out);
 				const want = stacks[kind].reduce((x, each) => plain(x, head, each), rows);
 				expect(want).toHaveLength(1);
 				out.forEach((value, j) => {

@@ -108,8 +108,10 @@ export class DecoderEngine {
 		const sendsOn = archiveLayout(policy)?.sendsOn === true;
 		const parts = sendsOn ? headsWithoutWindow(this.config) : this.remembering.heads;
 		const formats = segmentFormats(policy, this.remembering);
+		const counted = this.compressors.count(policy);
 		return policy.map(({ recall, takes, every = 1 }, segment) => ({
 			format: formats[segment] ?? "float32",
+			...(counted && segment === policy.length - 1 && { counted }),
 			...(recall !== undefined &&
 				typeof takes === "object" && {
 					recall: {

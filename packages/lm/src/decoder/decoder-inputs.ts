@@ -38,6 +38,8 @@ export const decoderInputs = {
 	keyRows: (heads: number): string => `recall.keys.${heads}`,
 	/** int32 [batch, heads, 1, 1] */
 	valueRows: (heads: number): string => `recall.values.${heads}`,
+	/** float32 [rows, tokens]: 1 where a row sums the attention of a token, else 0; see `FallenAttention`. */
+	countedTokens: "mass.tokens",
 } as const;
 
 /** float32 [logitRows, vocabulary] */
@@ -53,3 +55,7 @@ export const ATTENTION_RECALLING = "attention.recalling";
 export const RECALLED_BLOCKS = "recall.blocks";
 /** float32 of the same shape: softmax weight on each block, summed over the choice's queries and the group's heads. */
 export const RECALLED_MASS = "recall.mass_on_blocks";
+/** float32 [batch, layers · kvHeads, rows, slots of the window]: softmax weights, summed over tokens and the group's heads. */
+export const MASS_CACHED = "mass.cached";
+/** float32 [batch, layers · kvHeads, rows, tokens] */
+export const MASS_FRESH = "mass.fresh";

@@ -5,6 +5,7 @@
 import {
 	type CacheSnapshot,
 	createCache,
+	formatPolicy,
 	type KvCache,
 	type Plan,
 	type Policy,
@@ -18,11 +19,11 @@ import { type KvShape, type KvStore, TokError } from "@tok/runtime";
 import type { TokenAttention } from "../model.ts";
 import { type ArchiveLayout, archiveLayout, tokensInReach } from "./archive-layout.ts";
 import { type ArchiveExtent, archiveExtent, archiveRows } from "./archive-rows.ts";
+import { AttentionMass, type MassSnapshot, tokensCounted } from "./attention-mass.ts";
 import { paddedSlots } from "./cache-cost.ts";
-import type { Choosing } from "./choice-feeds.ts";
 import { createStore } from "./create-store.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
-import type { GraphSegment } from "./graph-segments.ts";
+import { type GraphSegment, isCounted } from "./graph-segments.ts";
 import {
 	type Choosers,
 	checkHeld,
@@ -34,7 +35,7 @@ import {
 } from "./held-choice.ts";
 import { type Recalled, RecallTally, type TallySnapshot } from "./recall-tally.ts";
 import type { BatchPlace, StepBatch } from "./step-batch.ts";
-import { StepFeeds, type StepRow } from "./step-feeds.ts";
+import { StepFeeds, type StepOptions, type StepRow } from "./step-feeds.ts";
 import { type StepResult, stepResult } from "./step-result.ts";
 import { type AttendedRun, tokenAttention } from "./token-attention.ts";
 import { carryOut } from "./transfers.ts";
@@ -60,8 +61,7 @@ interface Ahead {
 	readonly ids: readonly number[];
 	readonly plan: Plan;
 	readonly choosers: Choosers | undefined;
-	readonly recalled: Recalled | undefined;
-	readonly run: AttendedRun | undefined;
+	readonly result: RunResult;
 	readonly writes: Write[];
 	kept: number;
 }
@@ -83,6 +83,8 @@ interface StateParts {
 	readonly recalled?: TallySnapshot | undefined;
 	/** A choice that holds. */
 	readonly held?: HeldChoice | undefined;
+	/** What fell on the window, where it is counted. */
+	readonly attentionMass?: MassSnapshot | undefined;
 	/** Its graph tells of attention. Defaults to false. */
 	readonly attention?: boolean | undefined;
 	/** What was told of the last token. */
@@ -103,6 +105,7 @@ interface RestoredParts {
 	readonly recalled: TallySnapshot | undefined;
 	readonly held?: HeldChoice | undefined;
 	readonly attention?: boolean | undefined;
+	readonly attentionMass?: MassSnapshot | undefined;
 }
 
 export class DecoderState {
@@ -114,6 +117,8 @@ export class DecoderState {
 	readonly memoryHeads: readonly { readonly layer: number; readonly head: number }[];
 	/** What single tokens recall, while they are counted; undefined without an archive. */
 	readonly tally: RecallTally | undefined;
+	/** What attention has fallen on the window; undefined where no compressor asks. */
+	readonly attentionMass: AttentionMass | undefined;
 	/** The tokens with which the archive began. */
 	readonly attached: readonly number[];
 	/** Whether its graph tells of attention. */
@@ -147,6 +152,7 @@ export class DecoderState {
 			held,
 			attention = false,
 			attended,
+			attentionMass,
 		}: StateParts,
 	) {
 		this.#engine = engine;
@@ -175,6 +181,10 @@ export class DecoderState {
 		if (held !== undefined)
 			checkHeld(held, { length: cache.length, count: this.memoryHeads.length * blocks });
 		this.#held = held;
+		if (isCounted(segments)) {
+			this.attentionMass = new AttentionMass(engine.config.layers.length * kvHeads);
+			if (attentionMass !== undefined) this.attentionMass.restore(attentionMass, cache.slots().at(-1) ?? 0);
+		}
 		if (this.archive !== undefined && recalled !== undefined)
 			this.tally?.restore(recalled, (store.shape.slots[this.archive.segment] ?? 0) / this.archive.blockSize);
 	}
@@ -226,7 +236,7 @@ export class DecoderState {
 		engine: DecoderEngine,
 		policy: Policy,
 		snapshot: CacheSnapshot,
-		{ shape, tail, attached, recalled, held, attention }: RestoredParts,
+		{ shape, tail, attached, recalled, held, attention, attentionMass }: RestoredParts,
 	): DecoderState {
 		const cache = restoreCache(policy, snapshot);
 		if (attached.length !== cache.attached)
@@ -235,12 +245,26 @@ export class DecoderState {
 				`snapshot: expected the ids of the ${cache.attached} tokens that the archive began with, got ` +
 					`${attached.length}. Save the session again.`,
 			);
+		const own = engine.segments(policy);
+		if (isCounted(own) && attentionMass === undefined)
+			throw new TokError(
+				"lm",
+				`snapshot: expected what attention fell on the window, which ${formatPolicy(policy)} asks for, got none. ` +
+					"It was saved where the compressor did not ask.",
+			);
 		const store = createStore(engine, cache, shape);
-		const segments = engine
-			.segments(policy)
-			.map((segment, i) => ({ ...segment, format: shape.kinds?.[i]?.format ?? "float32" }));
+		const segments = own.map((segment, i) => ({ ...segment, format: shape.kinds?.[i]?.format ?? "float32" }));
 		try {
-			return new DecoderState(engine, cache, { store, segments, tail, attached, recalled, held, attention });
+			return new DecoderState(engine, cache, {
+				store,
+				segments,
+				tail,
+				attached,
+				recalled,
+				held,
+				attention,
+				attentionMass,
+			});
 		} catch (error) {
 			store.dispose();
 			throw error;
@@ -293,6 +317,7 @@ export class DecoderState {
 			held: this.#held,
 			attention: this.attention,
 			attended: this.#attended,
+			attentionMass: this.attentionMass?.snapshot(),
 		});
 	}
 
@@ -313,6 +338,7 @@ export class DecoderState {
 	/** Forgets the last `count` tokens. Throws when the policy has not retained them. */
 	rewind(count: number): void {
 		this.cache.rewind(count);
+		if (count > 0) this.attentionMass?.forget(this.#tail.slice(-count));
 		if (this.#held !== undefined && this.#held.at >= this.cache.length) this.#held = undefined;
 		// From the tail as others see it, so that a restored state remembers no less than this one.
 		if (count > 0) this.#tail = this.tail.slice(0, -count);
@@ -341,12 +367,16 @@ export class DecoderState {
 		const fresh = Array.from({ length: plan.take }, (_, i) => ids[from + i] as number);
 		const complete = plan.take === to - from;
 		const wanted = scored === "last" && !complete ? "none" : scored;
-		let result: RunResult = { logits: new Float32Array(0), recalled: undefined };
+		const known = this.attentionMass?.known(fresh) ?? 0;
+		let result: RunResult = { logits: new Float32Array(0), recalled: undefined, fallen: undefined };
 		if (!(whole && wanted === "none")) {
 			const row = { plan, ids: this.#fed(plan, fresh), ropes: this.#ropes, held: this.#held, choosers };
-			result = await this.#run(row, wanted, each ? "each" : "shared");
+			const choosing = each ? "each" : "shared";
+			result = await this.#run(row, wanted, { choosing, counting: { from: known, apart: false } });
 		}
 		this.#hold(result.recalled, plan, choosers, plan.read - 1);
+		const { writes } = plan;
+		this.attentionMass?.count(fresh, { fallen: result.fallen, plan, row: 0, rows: 1, earlier: [], writes });
 		cache.commit(plan);
 		this.#attend(result.run, plan.read - 1);
 		this.#remember(fresh);
@@ -374,10 +404,13 @@ export class DecoderState {
 		const read = ids.slice(0, plan.take);
 		const choosers = this.#choosers(plan.read);
 		const row = { plan, ids: read, ropes: this.#ropes, held: this.#held, choosers };
-		const { logits, recalled, run } = await this.#runAlone(row, "all", "each", [...read.keys()]);
-		this.#ahead = { ids: read, plan, choosers, recalled, run, writes: [], kept: 0 };
+		const result = await this.#runAlone(row, "all", {
+			counting: { from: 0, apart: true },
+			attended: [...read.keys()],
+		});
+		this.#ahead = { ids: read, plan, choosers, result, writes: [], kept: 0 };
 		this.keepGuess();
-		return { take: plan.take, logits };
+		return { take: plan.take, logits: result.logits };
 	}
 
 	/** Takes the next row of `readAhead` as read. The first one is already. */
@@ -388,11 +421,16 @@ export class DecoderState {
 			throw new TokError("lm", "internal: expected a guess that was read, got none.");
 		// Entry by entry, so that the counters are right at any moment. Its place is the one that it has in the whole.
 		const plan = this.cache.plan(1);
-		this.#hold(ahead.recalled, ahead.plan, ahead.choosers, ahead.kept);
+		const { kept, result } = ahead;
+		this.#hold(result.recalled, ahead.plan, ahead.choosers, kept);
+		const writes = plan.writes.map((write) => ({ ...write, row: write.row + kept }));
+		const { fallen } = result;
+		const { length: rows } = ahead.ids;
+		this.attentionMass?.count([id], { fallen, plan, row: kept, rows, earlier: ahead.writes, writes });
 		this.cache.commit(plan);
-		for (const write of plan.writes) ahead.writes.push({ ...write, row: write.row + ahead.kept });
-		this.#note(ahead.recalled, ahead.plan, ahead.kept);
-		this.#attend(ahead.run, ahead.kept);
+		ahead.writes.push(...writes);
+		this.#note(result.recalled, ahead.plan, kept);
+		this.#attend(result.run, kept);
 		ahead.kept++;
 		this.#remember([id]);
 	}
@@ -426,8 +464,11 @@ export class DecoderState {
 		return choosersOf(this.#held, cache.length, tokens, archive.every);
 	}
 
-	/** A plan of no more tokens than see what their choosers saw. */
-	#cut(plan: Plan): Plan {
+	/** A plan of no more tokens than see what their choosers saw, and send on what has been counted. */
+	#cut(whole: Plan): Plan {
+		const receiver = this.attentionMass && whole.segments.at(-2);
+		const counted = receiver === undefined ? whole.take : tokensCounted(receiver);
+		const plan = counted < whole.take ? this.cache.plan(counted) : whole;
 		for (let cut = plan; ; ) {
 			const choosers = this.#choosers(cut.read);
 			const view = cut.segments[this.archive?.segment ?? -1];
@@ -461,24 +502,18 @@ export class DecoderState {
 		this.#attended = run && { run, row };
 	}
 
-	async #run(row: StepRow, scored: Scored, choosing: Choosing): Promise<RunResult> {
+	async #run(row: StepRow, scored: Scored, options: StepOptions): Promise<RunResult> {
 		const { store } = this;
 		const { plan } = row;
 		const result =
 			this.#place !== undefined && plan.read === 1
 				? await this.#runWithOthers(this.#place, row, scored)
-				: await this.#runAlone(row, scored, choosing, [plan.read - 1]);
+				: await this.#runAlone(row, scored, { ...options, attended: [plan.read - 1] });
 		if (plan.writes.length > 0) await store.write(plan.writes);
 		return result;
 	}
 
-	/** @param rows The tokens of which a graph that tells of attention tells. */
-	async #runAlone(
-		row: StepRow,
-		scored: Scored,
-		choosing: Choosing,
-		rows: readonly number[],
-	): Promise<RunResult> {
+	async #runAlone(row: StepRow, scored: Scored, options: StepOptions): Promise<RunResult> {
 		const { store } = this;
 		const { plan } = row;
 		plan.segments.forEach(({ slots }, segment) => {
@@ -490,10 +525,13 @@ export class DecoderState {
 		const graph = await this.#engine.graph(this.#segments, this.attention);
 		// A store disposed meanwhile has none; the run says so.
 		const slots = plan.segments.map((view, segment) => store.shape.slots[segment] ?? view.slots);
-		const asked = this.attention ? rows : undefined;
-		const feeds = this.#feeds.of([row], slots, logitRows(plan, scored), choosing, asked);
+		const attended = this.attention ? options.attended : undefined;
+		const feeds = this.#feeds.of([row], slots, logitRows(plan, scored), { ...options, attended });
 		const result = stepResult(await graph.run(feeds, { store }));
-		return { ...result, run: result.attention && { attended: result.attention, plan, slots, rows } };
+		return {
+			...result,
+			run: result.attention && attended && { attended: result.attention, plan, slots, rows: attended },
+		};
 	}
 
 	async #runWithOthers(place: BatchPlace, row: StepRow, scored: Scored): Promise<StepResult> {
@@ -504,9 +542,9 @@ export class DecoderState {
 	async #carryOut(plan: Plan): Promise<void> {
 		if (plan.transfers.length === 0) return;
 		const { config, pairing, compressors } = this.#engine;
-		const { store } = this;
+		const { store, attentionMass } = this;
 		const { policy } = this.cache;
-		await carryOut(plan, { config, pairing, policy, compressors, ropes: this.#ropes, store });
+		await carryOut(plan, { config, pairing, policy, compressors, ropes: this.#ropes, store, attentionMass });
 	}
 
 	/** The plan's tokens: new ones, after those that are read again. */

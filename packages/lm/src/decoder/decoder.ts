@@ -11,13 +11,16 @@ import {
 	type DType,
 	GraphBuilder,
 	gather,
+	matMul,
 	mul,
+	reduceSum,
 	reshape,
 	split,
 	transpose,
 	type Value,
 } from "@tok/graph";
 import {
+	type AttentionWeights,
 	attention,
 	type CachedSegment,
 	embedding,
@@ -41,6 +44,8 @@ import {
 	ATTENTION_RECALLING,
 	decoderInputs,
 	LOGITS,
+	MASS_CACHED,
+	MASS_FRESH,
 	RECALLED_BLOCKS,
 	RECALLED_MASS,
 } from "./decoder-inputs.ts";
@@ -51,6 +56,7 @@ import {
 	freshFrame,
 	type GraphSegment,
 	headCounts,
+	isCounted,
 	type Recall,
 } from "./graph-segments.ts";
 import { ResidualStream, type Rows } from "./residual-stream.ts";
@@ -79,13 +85,14 @@ export function buildDecoder(config: DecoderConfig, stored: Weights, options: De
 	const fresh: Value<"float32">[] = [];
 	const recalled: Traces[] = [];
 	const attention = { [ATTENTION]: [], [ATTENTION_RECALLING]: [] };
+	const fallen: AttentionWeights[] = [];
 	const embedded = embedding(step.ids, weights.embeddings()); // [batch · tokens, hidden]
 	const stream = new ResidualStream(
 		config.embeddingScale === 1 ? embedded : mul(embedded, config.embeddingScale),
 	);
 	config.layers.forEach((kind, layer) => {
 		graph.scope(`layers.${layer}`, () =>
-			decoderLayer({ config, weights, step, stream, kind, layer, fresh, recalled, attention }),
+			decoderLayer({ config, weights, step, stream, kind, layer, fresh, recalled, attention, fallen }),
 		);
 	});
 	const last = stream.normed(weights.norm("norm"), config.epsilon); // [logitRows, hidden]
@@ -112,11 +119,31 @@ export function buildDecoder(config: DecoderConfig, stored: Weights, options: De
 	}
 	for (const [name, layers] of Object.entries(attention))
 		if (layers.length > 0) graph.output(concat(layers, 1), name);
-	return graph.build({ half: options.half ? { except: (node) => node.startsWith(`${HEAD}/`) } : undefined });
+	const { countedTokens: counted } = step;
+	if (counted !== undefined)
+		graph.scope(MASS, () => {
+			const all = (parts: readonly Value<"float32">[]): Value<"float32"> =>
+				concat(
+					parts.map((weights) => attentionMass(weights, counted)),
+					1,
+				);
+			graph.output(all(fallen.flatMap(({ segments }) => segments.at(-1) ?? [])), MASS_CACHED);
+			graph.output(all(fallen.map(({ fresh }) => fresh)), MASS_FRESH);
+		});
+	const whole = [HEAD, MASS];
+	const except = (node: string): boolean => whole.some((scope) => node.startsWith(`${scope}/`));
+	return graph.build({ half: options.half ? { except } : undefined });
 }
 
 /** Scope of the product that gives logits. Float16 steps by 1/64 where the likely ones lie. */
 const HEAD = "head";
+/** Scope of the sums of attention, which a long chunk makes large. */
+const MASS = "mass";
+
+/** Weights [batch, kvHeads, group, tokens, entries], summed over the group and some tokens: [batch, kvHeads, rows, entries]. */
+function attentionMass(weights: Value<"float32">, counted: Value<"float32">): Value<"float32"> {
+	return matMul(counted, reduceSum(weights, [2]));
+}
 
 interface LayerContext {
 	readonly config: DecoderConfig;
@@ -131,6 +158,8 @@ interface LayerContext {
 	readonly recalled: Traces[];
 	/** Collects each layer's weights, of the tokens that are asked for, by the output that tells them. */
 	readonly attention: Readonly<Record<string, Value<"float32">[]>>;
+	/** Collects each layer's attention. */
+	readonly fallen: AttentionWeights[];
 }
 
 /** One layer: x + attention(norm(x)), then x + mlp(norm(x)), with norms where the architecture has them. */
@@ -149,7 +178,7 @@ function decoderLayer(context: LayerContext): void {
 }
 
 function selfAttention(x: Rows, context: LayerContext): Rows {
-	const { config, weights, step, kind, layer, fresh, recalled, attention: told } = context;
+	const { config, weights, step, kind, layer, fresh, recalled, attention: told, fallen } = context;
 	const { queryHeads, kvHeads, headDim, epsilon } = config;
 	const norms = weights.queryKeyNorms(layer);
 	// A norm is over one head or over all of them, as long as its weight.
@@ -178,6 +207,7 @@ function selfAttention(x: Rows, context: LayerContext): Rows {
 		sinks: weights.sinks(layer),
 	});
 	fresh.push(attended.key, value);
+	fallen.push(attended.weights);
 	if (attended.recalled !== undefined) recalled.push(attended.recalled);
 	if (step.attentionRows !== undefined) {
 		const asked = gather(attended.weights.joined, step.attentionRows, 3); // [batch, kvHeads, group, attended, columns]
@@ -198,6 +228,8 @@ class StepInputs {
 	readonly attentionRows: Value<"int64"> | undefined; // [attended]
 	/** With an archive a chunk's tokens are as many choices, times the tokens that share one. */
 	readonly tokens: Dim;
+	/** [rows, tokens]; undefined where the graph does not report attention. */
+	readonly countedTokens: Value<"float32"> | undefined;
 	readonly #graph: GraphBuilder;
 	readonly #config: DecoderConfig;
 	readonly #segments: readonly GraphSegment[];
@@ -256,6 +288,8 @@ class StepInputs {
 		}
 		if (recall !== undefined) this.#choices = choiceInputs(graph, config, recall);
 		if (recall?.keeps) this.#kept = keptInputs(graph, recall);
+		if (isCounted(segments))
+			this.countedTokens = graph.input(decoderInputs.countedTokens, "float32", ["rows", this.tokens]);
 	}
 
 	freshRotation({ rope }: LayerKind): Rotation | undefined {

@@ -63,15 +63,18 @@ export class EntryRows {
 		}
 	}
 
-	/** Each `group` entries in one; `merge` fills `out` [headDim], of zeros. */
-	merged(group: number, merge: (of: CompressorGroup, out: Float32Array) => void): EntryRows {
+	/** Each `group` entries in one; `merge` fills `out` [headDim], of zeros. `first` is the group's first entry here. */
+	merged(
+		group: number,
+		merge: (of: Omit<CompressorGroup, "attention">, out: Float32Array, first: number) => void,
+	): EntryRows {
 		const { headDim } = this.#config;
 		const data = new Float32Array(this.data.length / group);
 		let to = 0;
 		for (const { layer, head, kind, rows } of this.#planes())
 			for (let from = 0; from < rows.length; from += group * headDim, to += headDim) {
 				const entries = rows.subarray(from, from + group * headDim);
-				merge({ layer, head, kind, entries }, data.subarray(to, to + headDim));
+				merge({ layer, head, kind, entries }, data.subarray(to, to + headDim), from / headDim);
 			}
 		return new EntryRows(this.#config, this.#parts, data);
 	}

@@ -6,6 +6,8 @@ export interface GraphSegment {
 	readonly format: KvFormat;
 	/** Present where a query sees only some blocks of the segment. */
 	readonly recall?: Recall;
+	/** The graph reports the attention that falls on it, and on the fresh tokens. Of the last segment alone. */
+	readonly counted?: boolean;
 }
 
 export interface Recall {
@@ -21,7 +23,7 @@ export interface Recall {
 	readonly leastMade: 0 | 1;
 }
 
-/** Equal for equal graphs: "3 segments, 1 and 2 int8, recalling 8x16 in 1 by 14.0,1 17.1". */
+/** Equal for equal graphs: "3 segments, 1 and 2 int8, recalling 8x16 in 1 by 14.0,1 17.1, counted". */
 export function describeSegments(segments: readonly GraphSegment[]): string {
 	const formats = (["float16", "int8"] as const).map((format) => {
 		const kept = [...segments.keys()].filter((segment) => segments[segment]?.format === format);
@@ -33,7 +35,13 @@ export function describeSegments(segments: readonly GraphSegment[]): string {
 		const heads = parts.map(({ layer, heads }) => `${layer}.${heads.join()}`).join(" ");
 		return `, recalling ${blocks}x${blockSize} in ${segment} by ${heads}${keeps ? ", kept" : ""}`;
 	});
-	return `${segments.length} segments${formats.join("")}${recalls.join("")}`;
+	const counted = isCounted(segments) ? ", counted" : "";
+	return `${segments.length} segments${formats.join("")}${recalls.join("")}${counted}`;
+}
+
+/** Whether the graph reports the attention that falls on the window. */
+export function isCounted(segments: readonly GraphSegment[]): boolean {
+	return segments.at(-1)?.counted === true;
 }
 
 /** The segment of which blocks are recalled; −1 for none. */

@@ -10,7 +10,7 @@ import { type KvBank, type KvStore, TokError } from "@tok/runtime";
 import { later } from "../later.ts";
 import { cacheShape } from "./cache-cost.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
-import type { GraphSegment } from "./graph-segments.ts";
+import { type GraphSegment, isCounted } from "./graph-segments.ts";
 import { StepFeeds, type StepRow } from "./step-feeds.ts";
 import { rowOf, type StepResult, stepResult } from "./step-result.ts";
 
@@ -73,6 +73,7 @@ export class StepBatch {
 		const { shape } = this.bank;
 		this.#engine.checkPolicy(policy);
 		const fits =
+			isCounted(this.#engine.segments(policy)) === isCounted(this.segments) &&
 			policy.length === this.policy.length &&
 			policy.every((segment, i) => isAlike(segment, this.policy[i] as Segment)) &&
 			fullSlots(policy).every((slots, segment) => slots <= (shape.slots[segment] as number));

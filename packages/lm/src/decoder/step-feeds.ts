@@ -6,10 +6,11 @@
 import { freshMask, MASKED, type Plan, segmentMask } from "@tok/kv-cache";
 import { type RopeFrequencies, ropeAngles } from "@tok/rope";
 import type { Tensor } from "@tok/runtime";
+import type { Counting } from "./attention-mass.ts";
 import { ChoiceFeeds, type Choosing } from "./choice-feeds.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { decoderInputs } from "./decoder-inputs.ts";
-import { archiveOf, framesOf, type GraphSegment } from "./graph-segments.ts";
+import { archiveOf, framesOf, type GraphSegment, isCounted } from "./graph-segments.ts";
 import type { Choosers, HeldChoice } from "./held-choice.ts";
 import { integers } from "./host-tensors.ts";
 
@@ -25,6 +26,16 @@ export interface StepRow {
 	readonly choosers?: Choosers | undefined;
 }
 
+/** How a step is read, where it has an archive, or its attention is counted or told. */
+export interface StepOptions {
+	/** Who chooses the blocks that are recalled. Defaults to each token for itself. */
+	readonly choosing?: Choosing;
+	/** Defaults to all tokens together. */
+	readonly counting?: Counting;
+	/** The tokens whose attention is told; undefined for a graph that tells of none. */
+	readonly attended?: readonly number[] | undefined;
+}
+
 export class StepFeeds {
 	/** Indices of the rotations that layers use. */
 	readonly #ropes: readonly number[];
@@ -34,11 +45,13 @@ export class StepFeeds {
 	/** The segment of which blocks are recalled; −1 for none. */
 	readonly #archive: number;
 	readonly #choices: ChoiceFeeds | undefined;
+	readonly #counted: boolean;
 
 	/** @param segments Those of the graph that is fed. */
 	constructor(config: DecoderConfig, segments: readonly GraphSegment[]) {
 		const frames = (rope: number): readonly number[] => framesOf(segments, rope, config.layers);
 		this.#archive = archiveOf(segments);
+		this.#counted = isCounted(segments);
 		const { recall } = segments[this.#archive] ?? {};
 		this.#choices = recall && new ChoiceFeeds(recall, config);
 		this.#ropes = [...new Set(config.layers.flatMap(({ rope }) => rope ?? []))];
@@ -51,15 +64,12 @@ export class StepFeeds {
 	 * is undefined is computed with the others and means nothing: it sees itself alone.
 	 *
 	 * @param logitRows The tokens, counted through the batch, whose logits are wanted.
-	 * @param choosing Who chooses the blocks that are recalled. Defaults to each token for itself.
-	 * @param attended The tokens whose attention is told; undefined for a graph that tells of none.
 	 */
 	of(
 		rows: readonly (StepRow | undefined)[],
 		slots: readonly number[],
 		logitRows: readonly number[],
-		choosing: Choosing = "each",
-		attended?: readonly number[],
+		{ choosing = "each", counting = { from: 0, apart: false }, attended }: StepOptions = {},
 	): Record<string, Tensor> {
 		const tokens = rows.find((row) => row !== undefined)?.plan.read ?? 1;
 		const dims = [rows.length, tokens];
@@ -72,6 +82,7 @@ export class StepFeeds {
 		if (this.#ropes.length > 0) feeds[decoderInputs.angleRows] = integers(dims, [...ids.keys()]);
 		for (const rope of this.#ropes) this.#angles(feeds, rows, rope, tokens);
 		for (const window of this.#windows) this.#masks(feeds, rows, slots, { tokens, window });
+		if (this.#counted) feeds[decoderInputs.countedTokens] = countedTokens(tokens, counting);
 		const archive = slots[this.#archive];
 		if (archive === undefined || this.#choices === undefined) return feeds;
 		const all = choosing === "each" ? [...Array(tokens).keys()] : [0];
@@ -142,6 +153,16 @@ export class StepFeeds {
 		}
 		return { dtype: "float32", dims, data };
 	}
+}
+
+/** [rows, tokens] */
+function countedTokens(tokens: number, { from, apart }: Counting): Tensor<"float32"> {
+	const rows = apart ? tokens : 1;
+	const data = Float32Array.from({ length: rows * tokens }, (_, i) => {
+		const token = i % tokens;
+		return Number(token >= from && (!apart || token === Math.floor(i / tokens)));
+	});
+	return { dtype: "float32", dims: [rows, tokens], data };
 }
 
 /** Query positions of a frame; the last is that of the fresh keys. See `framesOf`. */

@@ -1,12 +1,23 @@
 /** What a run of the decoder's graph gives besides fresh keys and values, and one session's part of a batch's. */
 import type { Tensor } from "@tok/runtime";
-import { ATTENTION, ATTENTION_RECALLING, LOGITS, RECALLED_BLOCKS, RECALLED_MASS } from "./decoder-inputs.ts";
+import type { FallenAttention } from "./attention-mass.ts";
+import {
+	ATTENTION,
+	ATTENTION_RECALLING,
+	LOGITS,
+	MASS_CACHED,
+	MASS_FRESH,
+	RECALLED_BLOCKS,
+	RECALLED_MASS,
+} from "./decoder-inputs.ts";
 import type { Recalled } from "./recall-tally.ts";
 
 export interface StepResult {
 	readonly logits: Float32Array; // [logitRows, vocabulary]
 	/** Of all rows of the batch, one after the other; undefined without an archive. */
 	readonly recalled: Recalled | undefined;
+	/** Of all rows of the batch; undefined where the graph does not report it. */
+	readonly fallen: FallenAttention | undefined;
 	/** Of a graph that tells of it, which runs no batches. */
 	readonly attention?: Attended;
 }
@@ -24,10 +35,13 @@ export function stepResult(outputs: Readonly<Record<string, Tensor>>): StepResul
 	const plain = outputs[ATTENTION]?.data as Float32Array | undefined;
 	const recalling = outputs[ATTENTION_RECALLING]?.data as Float32Array | undefined;
 	const told = plain !== undefined || recalling !== undefined;
+	const cached = outputs[MASS_CACHED]?.data as Float32Array | undefined;
+	const fresh = outputs[MASS_FRESH]?.data as Float32Array | undefined;
 	return {
 		logits,
 		recalled: blocks && mass && { blocks, mass },
 		...(told && { attention: { plain, recalling } }),
+		fallen: cached && fresh && { cached, fresh },
 	};
 }
 
@@ -37,7 +51,7 @@ export function stepResult(outputs: Readonly<Record<string, Tensor>>): StepResul
  * @param logitRow Its place among those whose logits were wanted; below 0 when they were not.
  */
 export function rowOf(
-	{ logits, recalled }: StepResult,
+	{ logits, recalled, fallen }: StepResult,
 	of: { readonly rows: number; readonly logitRows: number },
 	row: number,
 	logitRow: number,
@@ -51,6 +65,10 @@ export function rowOf(
 		recalled: recalled && {
 			blocks: part(recalled.blocks, of.rows, row),
 			mass: part(recalled.mass, of.rows, row),
+		},
+		fallen: fallen && {
+			cached: part(fallen.cached, of.rows, row),
+			fresh: part(fallen.fresh, of.rows, row),
 		},
 	};
 }

@@ -56,6 +56,10 @@ const keeping: readonly (readonly [policy: string, reference: Omit<ReferencePoli
 		{ sinks: 2, rolling: 13, compressive: { slots: 9, rate: 3, compressor: "mean" } },
 	],
 	[
+		"sink:2,compressive:9/3/most-used,rolling:13",
+		{ sinks: 2, rolling: 13, compressive: { slots: 9, rate: 3, compressor: "most-used" } },
+	],
+	[
 		"sink:1,compressive:5/2/max,memory:24/2x4,rolling:16",
 		{
 			sinks: 1,

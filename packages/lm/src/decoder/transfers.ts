@@ -5,15 +5,20 @@
  */
 import type { Plan, Policy, SegmentView, Transfer } from "@tok/kv-cache";
 import { type KvStore, kvParts, TokError } from "@tok/runtime";
+import type { AttentionMass } from "./attention-mass.ts";
 import type { Compressors } from "./compressors.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { readEntries, type Turning, writeEntries } from "./entry-rows.ts";
+
+const NONE = new Float64Array(0);
 
 export interface TransferContext extends Turning {
 	readonly config: DecoderConfig;
 	readonly policy: Policy;
 	readonly compressors: Compressors;
 	readonly store: KvStore;
+	/** Where a compressor asks for it. */
+	readonly attentionMass: AttentionMass | undefined;
 }
 
 export async function carryOut(plan: Plan, context: TransferContext): Promise<void> {
@@ -23,7 +28,7 @@ export async function carryOut(plan: Plan, context: TransferContext): Promise<vo
 async function carryOutOne(
 	{ segments }: Plan,
 	{ from, entries, to, into }: Transfer,
-	{ config, policy, compressors, ropes, pairing, store }: TransferContext,
+	{ config, policy, compressors, ropes, pairing, store, attentionMass }: TransferContext,
 ): Promise<void> {
 	const { takes, compressor } = policy[to] ?? {};
 	if (typeof takes !== "object") throw new TokError("lm", `internal: segment ${to} takes no drops.`);
@@ -37,7 +42,11 @@ async function carryOutOne(
 	const made =
 		compressor === undefined
 			? rows
-			: rows.merged(takes.group, (group, out) => compressors.merge(compressor, group, out));
+			: rows.merged(takes.group, (group, out, first) => {
+					const head = group.layer * config.kvHeads + group.head;
+					const fell = attentionMass?.of(head, entries.start + first, takes.group) ?? NONE;
+					compressors.merge(compressor, { ...group, attention: fell }, out);
+				});
 	made.rotate((i) => positionIn(to, into.start + i), rotation);
 	await writeEntries(store, to, into, made, slotsOf(to));
 }

@@ -1,5 +1,5 @@
-/** Sessions whose policies keep what the window drops, on a tiny model: S32–S35 of SPEC.md, and rules of all sessions. */
-import { rmSync } from "node:fs";
+/** Sessions whose policies keep what the window drops, on a tiny model: S32–S35 and S45 of SPEC.md, and rules of all sessions. */
+import { readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { formatPolicy, parsePolicy } from "@tok/kv-cache";
@@ -21,6 +21,7 @@ const coded = ["sink:4,memory:64/2x8,rolling:28", "sink:4,rolling:600", "sink:2,
 const policies = [
 	"sink:4,memory:64/2x8,rolling:28",
 	"sink:4,compressive:8/4/mean,rolling:28",
+	"sink:4,compressive:8/4/most-used,rolling:28",
 	"sink:2,compressive:6/2/max,memory:32/2x4,rolling:20",
 	"sink:4,memory:64/2x8,rolling:28:turns",
 ];
@@ -228,7 +229,7 @@ test.each([
 
 test("S35: an unknown compressor, and a cache beyond the memory, are errors", async () => {
 	expect(() => model.createSession({ policy: parsePolicy("compressive:8/4/nonsense,rolling:28") })).toThrow(
-		'[tok/lm] compressive:8/4/nonsense,rolling:28: expected a compressor among mean, max, got "nonsense". ' +
+		'[tok/lm] compressive:8/4/nonsense,rolling:28: expected a compressor among mean, max, most-used, got "nonsense". ' +
 			"Give loadModel one of your own as compressors.",
 	);
 	const small = cpu({ threads: 1, memoryLimit: 1e6 });
@@ -289,7 +290,7 @@ describe("S35: a compressor of one's own", () => {
 		const restored = await own.restoreSession(path);
 		expect(await next(restored)).toEqual(await next(session));
 		await expect(model.restoreSession(path)).rejects.toThrow(
-			'compressive:8/4/newest,rolling:28: expected a compressor among mean, max, got "newest". Give loadModel',
+			'compressive:8/4/newest,rolling:28: expected a compressor among mean, max, most-used, got "newest". Give loadModel',
 		);
 		rmSync(path);
 		await own.dispose();
@@ -326,7 +327,7 @@ describe("S35: a compressor of one's own", () => {
 		const load = (compressors: object) =>
 			loadModel(folder, { runtime, compressors: compressors as Record<string, Compressor> });
 		await expect(load({ mean: newest })).rejects.toThrow(
-			'compressors: expected names of letters, digits and "-" other than mean, max, got "mean".',
+			'compressors: expected names of letters, digits and "-" other than mean, max, most-used, got "mean".',
 		);
 		await expect(load({ "The Newest": newest })).rejects.toThrow('got "The Newest"');
 		await expect(load({ newest: newest.merge })).rejects.toThrow(
@@ -343,5 +344,128 @@ describe("S35: a compressor of one's own", () => {
 		const batch = own.createBatch({ policy, size: 2 });
 		expect(() => batch.createSession({ policy: conv })).toThrow(message);
 		await own.dispose();
+	});
+});
+
+describe("S45: the most used of each group", () => {
+	const policy = parsePolicy("sink:4,compressive:8/4/most-used,rolling:28");
+	const bytesOf = async (session: Session): Promise<Buffer<ArrayBuffer>> => {
+		const path = join(tmpdir(), `tok-most-used-${process.pid}.toksession`);
+		await session.save(path);
+		const bytes = readFileSync(path);
+		rmSync(path);
+		return bytes;
+	};
+
+	test("a rewind and the same tokens again lead to the same place, to the byte", async () => {
+		const ids = model.tokenizer.encode(story).slice(0, 120);
+		const plain = model.createSession({ policy, chunk: 1 });
+		const rewound = model.createSession({ policy, chunk: 1 });
+		// Nothing has left yet, so what is read again sees what it saw.
+		await plain.append(ids.slice(0, 30));
+		await rewound.append(ids.slice(0, 30));
+		for (const count of [1, 5, 20]) {
+			rewound.rewind(count);
+			const fork = rewound.fork();
+			expect((await bytesOf(fork)).equals(await bytesOf(rewound))).toBe(true);
+			await rewound.append(ids.slice(30 - count, 30));
+			expect((await bytesOf(rewound)).equals(await bytesOf(plain))).toBe(true);
+			await fork.append(ids.slice(30 - count, 30));
+			expect((await bytesOf(fork)).equals(await bytesOf(plain))).toBe(true);
+		}
+		await plain.append(ids.slice(30));
+		await rewound.append(ids.slice(30));
+		expect((await bytesOf(rewound)).equals(await bytesOf(plain))).toBe(true);
+	});
+
+	test("keeps whole entries of the window, in each head its own", async () => {
+		const kept: CompressorGroup[] = [];
+		const used: number[] = [];
+		const watching: Compressor = {
+			attention: true,
+			merge(group, out) {
+				const { entries, attention } = group;
+				kept.push({ ...group, entries: entries.slice() });
+				const best = attention.indexOf(Math.max(...attention));
+				used.push(best);
+				out.set(entries.subarray(best * out.length, (best + 1) * out.length));
+			},
+		};
+		const own = await loadModel(folder, { runtime, compressors: { watching } });
+		const likelihoods = (model: Model, compressor: string) =>
+			model.negativeLogLikelihoods(model.tokenizer.encode(story), {
+				policy: parsePolicy(`sink:4,compressive:8/4/${compressor},rolling:28`),
+			});
+		const got = await likelihoods(own, "watching");
+		expect(got).toEqual(await likelihoods(model, "most-used"));
+		expect(got).not.toEqual(await likelihoods(model, "mean"));
+		// Attention is the same for a head's keys and values, differs between heads, and chooses now this one, now that.
+		const { layers, kvHeads } = own.info;
+		for (let at = 0; at < kept.length; at += 2 * layers * kvHeads)
+			for (let layer = 0; layer < layers; layer++)
+				for (let head = 0; head < kvHeads; head++) {
+					const [key, value] = ["key", "value"].map((kind) =>
+						kept
+							.slice(at, at + 2 * layers * kvHeads)
+							.find((group) => group.kind === kind && group.layer === layer && group.head === head),
+					);
+					expect(key?.attention).toEqual(value?.attention);
+					expect(Math.min(...(key?.attention ?? [0]))).toBeGreaterThan(0);
+				}
+		expect(new Set(kept.map(({ attention }) => attention.join())).size).toBe(kept.length / 2);
+		expect(new Set(used)).toEqual(new Set([0, 1, 2, 3]));
+		await own.dispose();
+	});
+
+	test("in `fast`, over a window in 8 bits too, a saved session and a fork go on alike", async () => {
+		for (const text of [
+			"sink:4,compressive:8/4/most-used,rolling:28",
+			"sink:4,compressive:16/2/most-used,rolling:520",
+		]) {
+			const session = fast.createSession({ policy: parsePolicy(text) });
+			await session.append(story.repeat(3));
+			await next(session, { maxTokens: 10 });
+			expect(session.stats.evicted).toBeGreaterThan(0);
+			const restored = await fast.restoreSession(new Blob([await bytesOf(session)]));
+			const fork = session.fork();
+			const want = await next(session);
+			expect(await next(fork)).toEqual(want);
+			expect(await next(restored)).toEqual(want);
+		}
+	});
+
+	test("counts attention in a window alone, and in a graph of its own", () => {
+		for (const text of [
+			"compressive:8/2/most-used,compressive:8/2,rolling:28",
+			"compressive:8/2/most-used,memory:32/2x4,rolling:28",
+		])
+			expect(() => model.createSession({ policy: parsePolicy(text) })).toThrow(
+				`${text.replace("/2,", "/2/mean,")}: expected most-used, which counts the attention that falls on a window, to take what ` +
+					"the window drops. Write it last before the window.",
+			);
+		const batch = model.createBatch({
+			policy: parsePolicy("sink:4,compressive:8/4/mean,rolling:28"),
+			size: 1,
+		});
+		expect(() => batch.createSession({ policy })).toThrow("expected a policy within the batch's");
+		batch.dispose();
+	});
+
+	test("a file from where the compressor did not ask for attention is refused where it does", async () => {
+		const merge: Compressor["merge"] = ({ entries }, out) => out.set(entries.subarray(-out.length));
+		const own = parsePolicy("sink:4,compressive:8/4/own,rolling:28");
+		const [without, asking] = await Promise.all(
+			[false, true].map((attention) =>
+				loadModel(folder, { runtime, compressors: { own: { attention, merge } } }),
+			),
+		);
+		const session = without?.createSession({ policy: own }) as Session;
+		await session.append(story);
+		const file = new Blob([await bytesOf(session)]);
+		await expect(asking?.restoreSession(file)).rejects.toThrow(
+			"snapshot: expected what attention fell on the window, which sink:4,compressive:8/4/own,rolling:28 asks for, got none.",
+		);
+		await without?.dispose();
+		await asking?.dispose();
 	});
 });

@@ -1,10 +1,11 @@
 /**
  * A session in a file: a sealed one whose body is the logits, float32, what the last generation recalled, float64
- * [blocks, heads], and the cache's buffers. Written aside and renamed; read back only when every byte is there and
- * unchanged.
+ * [blocks, heads], the attention that fell on the window, float64 [heads, slots], and the cache's buffers. Written aside
+ * and renamed; read back only when every byte is there and unchanged.
  */
 import type { CacheSnapshot } from "@tok/kv-cache";
 import type { KvShape } from "@tok/runtime";
+import type { MassSnapshot } from "../decoder/attention-mass.ts";
 import type { HeldChoice } from "../decoder/held-choice.ts";
 import type { TallySnapshot } from "../decoder/recall-tally.ts";
 import { openBytes, writeBytes } from "../formats/open-bytes.ts";
@@ -36,6 +37,8 @@ export interface SessionHeader {
 	readonly data?: unknown;
 	/** What the last generation recalled, but for the shares, of which there are so many. Defaults to nothing. */
 	readonly recalled?: Omit<TallySnapshot, "mass"> & { readonly shares: number };
+	/** What fell on the window, but for the sums, of which there are so many. Defaults to nothing. */
+	readonly attentionMass?: Omit<MassSnapshot, "mass"> & { readonly sums: number };
 	/** The choice of blocks that holds. Defaults to none. */
 	readonly held?: HeldChoice | undefined;
 }
@@ -46,6 +49,7 @@ export interface SavedSession {
 	readonly header: SessionHeader;
 	readonly logits: Float32Array | undefined;
 	readonly recalled: TallySnapshot | undefined;
+	readonly attentionMass: MassSnapshot | undefined;
 	/** The cache's bytes, piece by piece. */
 	cache(): Iterable<Uint8Array>;
 	close(): void;
@@ -55,25 +59,30 @@ export interface SavedSession {
 interface SessionBody {
 	readonly logits: Float32Array | undefined;
 	readonly recalled: TallySnapshot | undefined;
+	readonly attentionMass: MassSnapshot | undefined;
 	readonly cache: AsyncIterable<Uint8Array>;
 }
 
 export async function writeSession(
 	target: WriteTarget,
-	header: Omit<SessionHeader, "recalled">,
-	{ logits, recalled, cache }: SessionBody,
+	header: Omit<SessionHeader, "recalled" | "attentionMass">,
+	{ logits, recalled, attentionMass, cache }: SessionBody,
 ): Promise<void> {
 	const { mass, ...counts } = recalled ?? {};
 	const shares = mass?.length ?? 0;
 	async function* body(): AsyncGenerator<Uint8Array> {
-		if (logits !== undefined) yield new Uint8Array(logits.buffer, logits.byteOffset, logits.byteLength);
-		if (mass !== undefined) yield new Uint8Array(mass.buffer, mass.byteOffset, mass.byteLength);
+		for (const numbers of [logits, mass, attentionMass?.mass])
+			if (numbers !== undefined) yield new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
 		yield* cache;
 	}
-	await writeBytes(
-		target,
-		seal(SESSION, { ...header, ...(shares > 0 && { recalled: { ...counts, shares } }) }, body()),
-	);
+	const whole = {
+		...header,
+		...(shares > 0 && { recalled: { ...counts, shares } }),
+		...(attentionMass && {
+			attentionMass: { forgotten: attentionMass.forgotten, sums: attentionMass.mass.length },
+		}),
+	};
+	await writeBytes(target, seal(SESSION, whole, body()));
 }
 
 /** Opens a saved session. Rejects with a TokError for what is none, was cut or was altered. */
@@ -84,16 +93,21 @@ export async function openSession(from: string | Blob): Promise<SavedSession> {
 		// Nothing is believed before all of it is found to be what was written.
 		for (const _ of checkSeal(file));
 		const header = checkedHeader(file);
-		const { recalled: counts } = header;
+		const { recalled: counts, attentionMass } = header;
 		const sharesStart = start + 4 * header.logits;
-		const cacheStart = sharesStart + 8 * (counts?.shares ?? 0);
+		const sumsStart = sharesStart + 8 * (counts?.shares ?? 0);
+		const cacheStart = sumsStart + 8 * (attentionMass?.sums ?? 0);
 		if (cacheStart + header.cacheBytes !== end) throw file.damaged("it is not as long as its header says");
 		return {
 			path: source.path,
 			header,
 			recalled: counts && {
 				...counts,
-				mass: new Float64Array(source.read(sharesStart, cacheStart - sharesStart).buffer),
+				mass: new Float64Array(source.read(sharesStart, sumsStart - sharesStart).buffer),
+			},
+			attentionMass: attentionMass && {
+				forgotten: attentionMass.forgotten,
+				mass: new Float64Array(source.read(sumsStart, cacheStart - sumsStart).buffer),
 			},
 			logits:
 				header.logits === 0 ? undefined : new Float32Array(source.read(start, 4 * header.logits).buffer),
@@ -123,14 +137,27 @@ export async function inspectSession(source: string | Blob): Promise<SessionInfo
 /** Checks the fields whose values are used here; the others are compared with what the model expects. */
 function checkedHeader(file: SealedFile): SessionHeader {
 	const header = file.header() as Partial<SessionHeader> | null;
-	const { model, precision, policy, shape, tail, attached, pending, random, logits, cacheBytes, recalled } =
-		header ?? {};
+	const {
+		model,
+		precision,
+		policy,
+		shape,
+		tail,
+		attached,
+		pending,
+		random,
+		logits,
+		cacheBytes,
+		recalled,
+		attentionMass,
+	} = header ?? {};
 	const valid =
 		[model, precision, policy].every((text) => typeof text === "string") &&
 		(random === null || isRandomState(random)) &&
 		[tail, attached, pending].every((ids) => Array.isArray(ids)) &&
 		(recalled === undefined || Array.isArray(recalled?.blocks)) &&
-		[logits, cacheBytes, recalled?.shares ?? 0].every(
+		(attentionMass === undefined || Array.isArray(attentionMass?.forgotten)) &&
+		[logits, cacheBytes, recalled?.shares ?? 0, attentionMass?.sums ?? 0].every(
 			(count) => Number.isSafeInteger(count) && (count as number) >= 0,
 		);
 	const { kinds = [] } = shape ?? {};

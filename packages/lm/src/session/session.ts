@@ -217,7 +217,7 @@ export class DecoderSession implements Session {
 
 	async save(target: WriteTarget, { data }: SaveOptions = {}): Promise<void> {
 		await this.#exclusively("save", async () => {
-			const { cache, store, tail, attached, tally, held } = this.#state;
+			const { cache, store, tail, attached, tally, held, attentionMass } = this.#state;
 			const model = this.#model;
 			const header = {
 				model: model.fingerprint(),
@@ -234,7 +234,12 @@ export class DecoderSession implements Session {
 				cacheBytes: store.bytes,
 				data,
 			};
-			const body = { logits: this.#logits, recalled: tally?.snapshot(), cache: store.read() };
+			const body = {
+				logits: this.#logits,
+				recalled: tally?.snapshot(),
+				attentionMass: attentionMass?.snapshot(),
+				cache: store.read(),
+			};
 			await writeSession(target, header, body);
 		});
 	}

@@ -28,7 +28,7 @@ export interface ReferencePolicy {
 	readonly compressive?: {
 		readonly slots: number;
 		readonly rate: number;
-		readonly compressor: "mean" | "max" | Merge;
+		readonly compressor: "mean" | "max" | "most-used" | Merge;
 	};
 }
 
@@ -57,10 +57,13 @@ interface Rope {
 	readonly factor: number;
 }
 
-/** What a retained token left: per layer its key, un-rotated, and its value, [kvHeads · headDim] each. */
+/**
+ * What a retained token left: per layer its key, un-rotated, and its value, [kvHeads · headDim] each, and the attention
+ * that fell on it since, [kvHeads].
+ */
 export interface Entry {
 	readonly index: number;
-	readonly layers: { readonly key: Vector; readonly value: Vector }[];
+	readonly layers: { readonly key: Vector; readonly value: Vector; readonly mass: Vector }[];
 }
 
 /** What a policy retains, each list from old to new. */
@@ -135,13 +138,25 @@ export class ReferenceDecoder {
 	): Vector[] {
 		return stream.map((id, index) => {
 			const entry: Entry = { index, layers: [] };
-			const logits = this.#step(id, held, entry, policy, told);
+			const fallen: Fallen[] = [];
+			const logits = this.#step(id, held, entry, policy, { told, fallen });
 			keep(held, entry, policy);
+			// What leaves with a token was chosen by what had fallen before it.
+			for (const { on, layer, group, weight } of fallen) {
+				const { mass } = on.layers[layer] as Entry["layers"][0];
+				mass[group] = (mass[group] as number) + weight;
+			}
 			return logits;
 		});
 	}
 
-	#step(id: number, held: Held, entry: Entry, policy: ReferencePolicy, told: Told): Vector {
+	#step(
+		id: number,
+		held: Held,
+		entry: Entry,
+		policy: ReferencePolicy,
+		watch: Pick<View, "told" | "fallen">,
+	): Vector {
 		const { hidden_size, num_hidden_layers, model_type } = this.#config;
 		const retained = [...held.sinks, ...held.merged, ...held.window];
 		// A merged entry has no place in the stream: it counts where it stands.
@@ -151,7 +166,7 @@ export class ReferenceDecoder {
 				: entry.index - each.index,
 		);
 		const at = policy.positions === "in-cache" ? retained.length : entry.index;
-		const view: View = { retained, distances, at, held, policy, entry, told };
+		const view: View = { retained, distances, at, held, policy, entry, ...watch };
 		const table = this.#tensor("model.embed_tokens.weight");
 		const scale = model_type === "gemma3_text" ? Math.sqrt(hidden_size) : 1;
 		let x = Float64Array.from(table.subarray(id * hidden_size, (id + 1) * hidden_size), (w) => w * scale);
@@ -177,11 +192,11 @@ export class ReferenceDecoder {
 	}
 
 	#attention(layer: number, x: Vector, view: View): Vector {
-		const { retained, distances, at: own, held, policy, entry, told } = view;
+		const { retained, distances, at: own, held, policy, entry, told, fallen } = view;
 		const { num_attention_heads: heads, num_key_value_heads: kvHeads, query_pre_attn_scalar } = this.#config;
 		const dim = this.#headDim;
 		const [query, key, value] = this.#queryKeyValue(layer, x);
-		entry.layers.push({ key, value });
+		entry.layers.push({ key, value, mass: new Float64Array(kvHeads) });
 		const rope = this.#rope(layer);
 		const window = this.#window(layer);
 		const scale = (query_pre_attn_scalar ?? dim) ** -0.5;
@@ -197,7 +212,7 @@ export class ReferenceDecoder {
 			const queries = Array.from({ length: per }, (_, i) => part(query, group * per + i));
 			const seen = [...retained, entry].flatMap((each, i) => {
 				const distance = distances[i] ?? 0;
-				return distance < window ? [{ ...of(each), distance, index: each.index }] : [];
+				return distance < window ? [{ ...of(each), distance, on: each }] : [];
 			});
 			const recalledFrom = seen.length;
 			const recalledOf: number[] = [];
@@ -216,7 +231,7 @@ export class ReferenceDecoder {
 				}
 				for (const each of choice.entries) {
 					if (!held.archive.includes(each)) continue;
-					seen.push({ ...of(each), distance: policy.rolling, index: each.index });
+					seen.push({ ...of(each), distance: policy.rolling, on: each });
 					recalledOf.push(each.index);
 				}
 			}
@@ -227,11 +242,14 @@ export class ReferenceDecoder {
 				);
 				if (sinks !== undefined) scores.push(sinks[head] as number);
 				const weights = softmax(scores);
+				seen.forEach(({ on }, i) => {
+					fallen.push({ on, layer, group, weight: weights[i] as number });
+				});
 				recalledOf.forEach((on, i) => {
 					told.onRecall?.(entry.index, layer, on, weights[recalledFrom + i] as number);
 				});
 				told.onAttention?.(entry.index, layer, head, {
-					entries: new Map(seen.slice(0, recalledFrom).map(({ index }, i) => [index, weights[i] as number])),
+					entries: new Map(seen.slice(0, recalledFrom).map(({ on }, i) => [on.index, weights[i] as number])),
 					recalled: weights.slice(recalledFrom, seen.length).reduce((total, weight) => total + weight, 0),
 					learned: weights[seen.length] ?? 0,
 				});
@@ -368,6 +386,15 @@ interface View {
 	readonly policy: ReferencePolicy;
 	readonly entry: Entry;
 	readonly told: Told;
+	/** Collects the attention of every query head. */
+	readonly fallen: Fallen[];
+}
+
+interface Fallen {
+	readonly on: Entry;
+	readonly layer: number;
+	readonly group: number;
+	readonly weight: number;
 }
 
 type Told = Pick<ReferenceOptions, "onRecall" | "onAttention">;
@@ -392,7 +419,8 @@ function keep(held: Held, entry: Entry, { sinks, rolling, memory, compressive }:
 	else while (held.archive.length > memory.capacity) held.archive.splice(0, memory.blockSize);
 }
 
-function merged(group: readonly Entry[], compressor: "mean" | "max" | Merge): Entry {
+function merged(group: readonly Entry[], compressor: "mean" | "max" | "most-used" | Merge): Entry {
+	if (compressor === "most-used") return mostUsed(group);
 	const channels: Merge = (vectors) =>
 		(vectors[0] as Vector).map((_, d) => {
 			const channel = vectors.map((vector) => vector[d] as number);
@@ -407,7 +435,27 @@ function merged(group: readonly Entry[], compressor: "mean" | "max" | Merge): En
 				layer,
 				kind,
 			);
-		return { key: of("key"), value: of("value") };
+		return {
+			key: of("key"),
+			value: of("value"),
+			mass: new Float64Array(first.layers[layer]?.mass.length ?? 0),
+		};
+	});
+	return { index: first.index, layers };
+}
+
+/** In each layer and key/value head the entry on which most attention fell. */
+function mostUsed(group: readonly Entry[]): Entry {
+	const [first] = group as [Entry];
+	const layers = first.layers.map(({ key, mass }, layer) => {
+		const dim = key.length / mass.length;
+		const all = group.map(({ layers }) => layers[layer] as Entry["layers"][0]);
+		const best = [...mass.keys()].map((head) =>
+			all.reduce((a, b) => ((b.mass[head] as number) > (a.mass[head] as number) ? b : a)),
+		);
+		const of = (kind: "key" | "value"): Vector =>
+			key.map((_, d) => best[Math.floor(d / dim)]?.[kind][d] as number);
+		return { key: of("key"), value: of("value"), mass: new Float64Array(mass.length) };
 	});
 	return { index: first.index, layers };
 }
