@@ -13,7 +13,7 @@ export interface CompressiveOptions {
 	readonly rate: number;
 	/** Merged entries that are kept, an integer ≥ 1. */
 	readonly slots: number;
-	/** What merges them, by a name of letters, digits and "-": "mean", "max", or one that the caller knows. Defaults to "mean". */
+	/** What merges them, by a name of letters, digits and "-": "mean", "max", "most-used", or one that the caller knows. Defaults to "mean". */
 	readonly compressor?: string;
 }
 
@@ -27,7 +27,9 @@ export function compressive({ rate, slots, compressor = "mean" }: CompressiveOpt
 	integer("compressive rate", rate, 2, mostSlotsOfTensor, "Give the entries that become one.");
 	integer("compressive slots", slots, 1, mostSlotsOfTensor, "Give the merged entries to keep.");
 	if (!/^[a-z][a-z0-9-]*$/.test(compressor))
-		fail(`compressor: expected a name of letters, digits and "-", got "${compressor}". Use "mean" or "max".`);
+		fail(
+			`compressor: expected a name of letters, digits and "-", got "${compressor}". Use "mean", "max" or "most-used".`,
+		);
 	return {
 		kind: "compressive",
 		takes: { group: rate, entries: 1 },

@@ -37,7 +37,7 @@ export interface LoadModelOptions {
 	 */
 	readonly memoryHeads?: readonly MemoryHeads[] | undefined;
 	/**
-	 * What merges entries that leave the window, besides `mean` and `max`, by the name that policies give:
+	 * What merges entries that leave the window, besides `mean`, `max` and `most-used`, by the name that policies give:
 	 * `compressive({ rate, slots, compressor: "name" })`. Saved sessions hold the name alone, so the model that restores
 	 * them has to have the same compressor by it. Defaults to none.
 	 */

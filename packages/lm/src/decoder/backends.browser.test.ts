@@ -69,7 +69,9 @@ describe.each([
 		"sink:4,memory:32/2x4,rolling:12",
 		// A choice of one token that others go on with.
 		"sink:4,memory:32/2x4/4,rolling:12",
-	])("%s, recalled in the graph, is the same as on the other backend", async (policy) => {
+		// Its attention is counted in the graph.
+		"sink:4,compressive:6/3/most-used,rolling:12",
+	])("%s is the same as on the other backend", async (policy) => {
 		const other = await (name === "webgpu" ? wasm() : webgpu());
 		const [stream = []] = (await goldenLogitsOf(LLAMA)).streams;
 		const read = async (on: Runtime, chunk: number): Promise<Float32Array> => {
@@ -163,6 +165,7 @@ describe("where nodes of the decoder's graph run", () => {
 				"sink:4,rolling:12",
 				"sink:4,memory:32/2x4,rolling:12",
 				"sink:4,memory:32/2x4/4,rolling:12",
+				"sink:4,compressive:6/3/most-used,rolling:12",
 			])
 				left.set(`${precision}, ${policy}`, await leftToProcessor(policy, precision));
 		for (const [graph, ops] of left) {
