@@ -76,4 +76,21 @@ describe("where a runtime computes in half precision", () => {
 			);
 		expect(await read(gpu())).toEqual(await read({ ...halfCpu({ threads: 1 }), arithmetic: "float32" }));
 	});
+
+	test("S45: attention is summed in float32: what a head's queries laid on a window is 1 each", async () => {
+		const tokens = 120;
+		const stream = Array.from({ length: tokens }, (_, i) => 3 + ((i * 7) % 90));
+		await withEngine("lm-tiny/llama", halfCpu({ threads: 1 }), async (engine) => {
+			const policy = parsePolicy("compressive:8/2/most-used,rolling:200");
+			const state = DecoderState.create(engine, policy, "in-cache");
+			await state.read(stream, { from: 0, to: tokens, chunk: tokens, scored: "last" });
+			const { layers, kvHeads, queryHeads } = engine.config;
+			for (let head = 0; head < layers.length * kvHeads; head++) {
+				const fell = state.attentionMass?.of(head, 0, tokens) ?? new Float64Array(0);
+				const sum = fell.reduce((sum, mass) => sum + mass, 0);
+				expect(Math.abs(sum / (tokens * (queryHeads / kvHeads)) - 1)).toBeLessThan(5e-4);
+			}
+			state.dispose();
+		});
+	});
 });
