@@ -11,6 +11,7 @@
  */
 import { type Planned, type Positions, planCascade } from "./cascade.ts";
 import { fail, integer } from "./errors.ts";
+import type { Recalled } from "./eviction.ts";
 import type { Plan } from "./plan.ts";
 import { checkPolicy, type Policy } from "./policy.ts";
 import { planRecompute } from "./recompute.ts";
@@ -21,6 +22,12 @@ import { evicted, initialState, retained, rewindable, rewound, type State, turne
 export interface PlanOptions {
 	/** Which new tokens' logits the caller wants. "last" spares `recompute` the others. Defaults to "all". */
 	readonly scored?: "all" | "last";
+	/**
+	 * How much fell on the archived block with this number on arrival (`SegmentView.arrivals`). Where the least recalled
+	 * leave, those with the least do; of equals the one that came first. It has to say the same until a plan is committed.
+	 * Defaults to 0 for all.
+	 */
+	readonly recalled?: Recalled;
 }
 
 export interface CacheOptions {
@@ -123,9 +130,9 @@ class Cache implements KvCache {
 		return this.#state.segments.map(({ slots }) => slots).filter((slots) => slots > 0);
 	}
 
-	plan(count: number, { scored = "all" }: PlanOptions = {}): Plan {
+	plan(count: number, options: PlanOptions = {}): Plan {
 		integer("plan", count, 1, mostTokens, "Plan the stream in pieces.");
-		const { plan, next } = this.#play(count, scored);
+		const { plan, next } = this.#play(count, options);
 		this.#planned.set(plan, { from: this.#state, to: next });
 		return plan;
 	}
@@ -159,11 +166,11 @@ class Cache implements KvCache {
 		return writeSnapshot(this.policy, this.positions, this.#state);
 	}
 
-	#play(count: number, scored: "all" | "last"): Planned {
+	#play(count: number, { scored = "all", recalled = () => 0 }: PlanOptions): Planned {
 		const segment = this.policy[0] as Segment;
 		return segment.kind === "recompute"
 			? planRecompute(segment, this.positions, this.#state, count, scored)
-			: planCascade(this.policy, this.positions, this.#state, count);
+			: planCascade(this.policy, this.positions, this.#state, { count, recalled });
 	}
 }
 

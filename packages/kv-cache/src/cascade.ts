@@ -6,10 +6,19 @@
  * the retained entries count 0, 1, 2, … and the query p; a key rotated at `origin + e` is then met by a query
  * rotated at p − (entries before the segment) + origin + start.
  */
+import { choosingArchive, makeRoom, type Recalled } from "./eviction.ts";
 import type { FreshView, Plan, SegmentView, Transfer, Write } from "./plan.ts";
 import type { Policy } from "./policy.ts";
 import type { Segment } from "./segment.ts";
-import { bufferSlots, groupingBefore, mostSlots, originOf, type SegmentState, type State } from "./state.ts";
+import {
+	arrivalsOf,
+	bufferSlots,
+	groupingBefore,
+	mostSlots,
+	originOf,
+	type SegmentState,
+	type State,
+} from "./state.ts";
 
 /** "in-cache": kept entries count 0, 1, 2, …, the query next. "original": every token keeps its stream index. */
 export type Positions = "in-cache" | "original";
@@ -25,6 +34,8 @@ interface Track {
 	readonly segment: Segment;
 	readonly origin: number;
 	readonly before: SegmentState;
+	/** First entry that the chunk's first query sees: of an archive that makes room, after that. */
+	readonly first: number;
 	start: number;
 	end: number;
 	readonly visibleFrom: Float64Array;
@@ -32,14 +43,23 @@ interface Track {
 	readonly queryPositions: Float64Array;
 }
 
-export function planCascade(policy: Policy, positions: Positions, state: State, count: number): Planned {
+export function planCascade(
+	policy: Policy,
+	positions: Positions,
+	state: State,
+	{ count, recalled }: { readonly count: number; readonly recalled: Recalled },
+): Planned {
+	const archive = choosingArchive(policy);
+	const room = makeRoom(policy, archive, state, recalled);
 	const tracks: Track[] = policy.map((segment, k) => {
 		const before = state.segments[k] as SegmentState;
+		const first = k === archive ? room.start : before.start;
 		return {
 			segment,
 			origin: originOf(policy, k),
 			before,
-			start: before.start,
+			first,
+			start: first,
 			end: before.end,
 			visibleFrom: new Float64Array(count),
 			visibleTo: new Float64Array(count),
@@ -47,9 +67,9 @@ export function planCascade(policy: Policy, positions: Positions, state: State, 
 		};
 	});
 	const tail = tracks.at(-1) as Track;
-	const transfers: Transfer[] = [];
+	const transfers = [...room.moves];
 	let take = 0;
-	while (take < count && look(tracks, positions, state.length + take, take)) {
+	while (take < count && !isOver(tracks[archive]) && look(tracks, positions, state.length + take, take)) {
 		const before = tracks.map(({ start, end }) => ({ start, end }));
 		const done = transfers.length;
 		offer(tracks);
@@ -69,17 +89,22 @@ export function planCascade(policy: Policy, positions: Positions, state: State, 
 		slots: bufferSlots(policy, k, track.end, track.before.slots),
 	}));
 	const fresh = freshView(tracks, state.length, take);
+	const { before, end } = tracks[archive] ?? tail;
+	const arrivals = archive < 0 ? [] : [...room.arrivals, ...arrivalsOf(policy, before.end, end)];
 	const plan = {
 		start: state.length,
 		take,
 		read: take,
-		segments: tracks.map((track, k) => viewOf(track, k, segments[k] as SegmentState, take)),
+		segments: tracks.map((track, k) => ({
+			...viewOf(track, k, segments[k] as SegmentState, take),
+			...(k === archive && { arrivals }),
+		})),
 		fresh,
 		writes: writesOf(tracks, segments, fresh.pinned),
 		transfers,
 	};
 	const turns = tail.start > tail.before.start ? state.turns.filter((e) => e > tail.start) : state.turns;
-	return { plan, next: { ...state, length: state.length + take, segments, turns } };
+	return { plan, next: { ...state, length: state.length + take, segments, turns, arrivals } };
 }
 
 /**
@@ -106,6 +131,11 @@ function look(tracks: readonly Track[], positions: Positions, t: number, i: numb
 		track.queryPositions[i] = position;
 	}
 	return true;
+}
+
+/** Whether blocks have to leave an archive by choice before another query sees it, which the next plan begins with. */
+function isOver(track: Track | undefined): boolean {
+	return track !== undefined && track.end - track.start > track.segment.slots;
 }
 
 /**
@@ -139,6 +169,7 @@ function settle(
 	transfers: Transfer[],
 ): void {
 	const track = tracks[k] as Track;
+	if (track.segment.eviction === "least-recalled") return;
 	const head = track.segment.head(track.start, track.end, turns);
 	if (head <= track.start) return;
 	const grouping = groupingBefore(policy, k);
@@ -162,7 +193,7 @@ function viewOf(track: Track, segment: number, { slots }: SegmentState, take: nu
 	return {
 		segment,
 		slots,
-		cached: { start: track.before.start, end: taken ? track.end : track.before.end },
+		cached: { start: track.first, end: taken ? track.end : track.before.end },
 		origin: track.origin,
 		visibleFrom: trim(track.visibleFrom, take),
 		visibleTo: trim(track.visibleTo, take),

@@ -20,6 +20,11 @@ export interface SegmentView {
 	readonly slots: number;
 	/** Entries that lie in the buffers when the chunk runs: after the plan's transfers, before its writes. */
 	readonly cached: Range;
+	/**
+	 * Of an archive whose blocks change places: per block from `cached.start` on, its number on arrival. Absent where
+	 * block b came as block b.
+	 */
+	readonly arrivals?: readonly number[];
 	/** Key position of entry 0; the entry e was rotated at `origin + e`. */
 	readonly origin: number;
 	/** [read] First cached entry that query i sees; it sees [visibleFrom[i], visibleTo[i]), nothing when not less. */
@@ -50,13 +55,13 @@ export interface Write {
 	readonly length: number;
 }
 
-/** Entries that leave one segment for another, in whole groups (see `Grouping`). */
+/** Entries that leave one segment for another, or their places in it, in whole groups (see `Grouping`). */
 export interface Transfer {
 	/** Index of the segment that drops. */
 	readonly from: number;
 	/** What it drops. All of it lies in its slots before the chunk runs. */
 	readonly entries: Range;
-	/** Index of the segment that takes. */
+	/** Index of the segment that takes: another one, or the same where a block changes places. */
 	readonly to: number;
 	/** What they become there. */
 	readonly into: Range;

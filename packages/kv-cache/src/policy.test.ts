@@ -28,6 +28,17 @@ describe("text", () => {
 			"memory:64/8x4/16,rolling:9",
 			[memory({ capacity: 64, recall: 8, blockSize: 4, every: 16 }), rolling(9)],
 		],
+		[
+			"memory:64/8x4:least-recalled,rolling:9",
+			[memory({ capacity: 64, blockSize: 4, eviction: "least-recalled" }), rolling(9)],
+		],
+		[
+			"memory:64/8x4/16:least-recalled,rolling:9:turns",
+			[
+				memory({ capacity: 64, blockSize: 4, every: 16, eviction: "least-recalled" }),
+				rolling(9, { turns: true }),
+			],
+		],
 		["compressive:128/4/mean,rolling:9", [compressive({ slots: 128, rate: 4 }), rolling(9)]],
 		[
 			"sink:4,compressive:32/4/max,memory:1024/8x16,rolling:252:turns",
@@ -63,13 +74,15 @@ describe("text", () => {
 		"memory:1024/8,rolling:252",
 		"memory:1024/8x,rolling:252",
 		"memory:1024/8x16/,rolling:252",
+		"memory:1024/8x16:newest,rolling:252",
+		"memory:1024/8x16:least-recalled/4,rolling:252",
 		"memory:-1024/8x16,rolling:252",
 		"compressive:128,rolling:252",
 		"compressive:128/4/,rolling:252",
 		"compressive:128/4/Mean,rolling:252",
 	])('K26 K27: "%s" is refused with what can be written', (text) => {
 		expect(() => parsePolicy(text)).toThrow(
-			/^\[tok\/kv-cache] policy: expected dense, sink:N, rolling:N, rolling:N:turns, recompute:N, memory:CAPACITY\/BLOCKSxSIZE\/EVERY or compressive:SLOTS\/RATE\/COMPRESSOR, got "/,
+			/^\[tok\/kv-cache] policy: expected dense, sink:N, rolling:N, rolling:N:turns, recompute:N, memory:CAPACITY\/BLOCKSxSIZE\/EVERY, memory:…:least-recalled or compressive:SLOTS\/RATE\/COMPRESSOR, got "/,
 		);
 	});
 

@@ -62,6 +62,12 @@ export function checkPolicy(policy: Policy): Policy {
 			`policy: expected one archive at most, got "${describe(policy)}". Give one of them all the capacity.`,
 		);
 	for (const [k, { takes }] of policy.entries()) if (typeof takes === "object") checkDrops(policy, k);
+	const chosen = policy.findIndex(({ eviction }) => eviction === "least-recalled");
+	if (typeof policy[chosen - 1]?.takes === "object")
+		fail(
+			`policy: expected nothing to take what leaves ${policy[chosen]?.describe()}, which is from here and there in ` +
+				`the stream, got ${policy[chosen - 1]?.describe()}. Let the oldest leave first, or nothing take it.`,
+		);
 	return policy;
 }
 
@@ -97,13 +103,14 @@ const forms: readonly (readonly [RegExp, (...parts: string[]) => Segment])[] = [
 			compressive({ slots: Number(slots), rate: Number(rate), compressor }),
 	],
 	[
-		/^memory:(\d+)\/(\d+)x(\d+)(?:\/(\d+))?$/,
-		(capacity, recall, blockSize, every = "1") =>
+		/^memory:(\d+)\/(\d+)x(\d+)(?:\/(\d+))?(:least-recalled)?$/,
+		(capacity, recall, blockSize, every = "1", chosen) =>
 			memory({
 				capacity: Number(capacity),
 				recall: Number(recall),
 				blockSize: Number(blockSize),
 				every: Number(every),
+				eviction: chosen === undefined ? "oldest" : "least-recalled",
 			}),
 	],
 ];
@@ -114,7 +121,7 @@ function parseSegment(text: string): Segment {
 		if (match !== null) return make(...match.slice(1));
 	}
 	fail(
-		"policy: expected dense, sink:N, rolling:N, rolling:N:turns, recompute:N, memory:CAPACITY/BLOCKSxSIZE/EVERY or " +
-			`compressive:SLOTS/RATE/COMPRESSOR, got "${text}". Join segments by commas, as in "sink:4,rolling:252".`,
+		"policy: expected dense, sink:N, rolling:N, rolling:N:turns, recompute:N, memory:CAPACITY/BLOCKSxSIZE/EVERY, " +
+			`memory:…:least-recalled or compressive:SLOTS/RATE/COMPRESSOR, got "${text}". Join segments by commas, as in "sink:4,rolling:252".`,
 	);
 }

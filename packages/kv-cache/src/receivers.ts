@@ -6,7 +6,7 @@
  * that was not trained for it, as in InfLLM (arXiv 2402.04617): there too all recalled keys stand at one distance.
  */
 import { fail, integer } from "./errors.ts";
-import { mostSlotsOfTensor, type Segment } from "./segment.ts";
+import { type Eviction, mostSlotsOfTensor, type Segment } from "./segment.ts";
 
 export interface CompressiveOptions {
 	/** Entries that are merged into one, an integer ≥ 2. */
@@ -41,7 +41,7 @@ export function compressive({ rate, slots, compressor = "mean" }: CompressiveOpt
 }
 
 export interface MemoryOptions {
-	/** Tokens that are kept at the most, a multiple of the block size. The oldest block leaves first. */
+	/** Tokens that are kept at the most, a multiple of the block size. */
 	readonly capacity: number;
 	/** Tokens that are archived, recalled and dropped together, an integer ≥ 1. Defaults to 16. */
 	readonly blockSize?: number;
@@ -52,6 +52,10 @@ export interface MemoryOptions {
 	 * and spend nothing on scoring the archive. Defaults to 1.
 	 */
 	readonly every?: number;
+	/**
+	 * Which blocks leave when it is full: the oldest, or those that have been recalled least. Defaults to "oldest".
+	 */
+	readonly eviction?: Eviction;
 }
 
 /**
@@ -60,7 +64,13 @@ export interface MemoryOptions {
  *
  * Throws on numbers out of range.
  */
-export function memory({ capacity, blockSize = 16, recall = 8, every = 1 }: MemoryOptions): Segment {
+export function memory({
+	capacity,
+	blockSize = 16,
+	recall = 8,
+	every = 1,
+	eviction = "oldest",
+}: MemoryOptions): Segment {
 	integer("memory block size", blockSize, 1, mostSlotsOfTensor, "Give the tokens of a block.");
 	integer(
 		"memory capacity",
@@ -82,6 +92,9 @@ export function memory({ capacity, blockSize = 16, recall = 8, every = 1 }: Memo
 		"Give the blocks to recall, at most all of them.",
 	);
 	integer("memory every", every, 1, mostSlotsOfTensor, "Give the tokens for which a choice holds.");
+	if (eviction !== "oldest" && eviction !== "least-recalled")
+		fail(`memory eviction: expected "oldest" or "least-recalled", got "${String(eviction)}".`);
+	const chosen = eviction === "least-recalled";
 	return {
 		kind: "memory",
 		takes: { group: blockSize, entries: blockSize },
@@ -89,7 +102,9 @@ export function memory({ capacity, blockSize = 16, recall = 8, every = 1 }: Memo
 		distance: "edge",
 		recall,
 		...(every > 1 && { every }),
-		describe: () => `memory:${capacity}/${recall}x${blockSize}${every > 1 ? `/${every}` : ""}`,
+		...(chosen && { eviction }),
+		describe: () =>
+			`memory:${capacity}/${recall}x${blockSize}${every > 1 ? `/${every}` : ""}${chosen ? ":least-recalled" : ""}`,
 		head: (_start, end) => Math.ceil((end - capacity) / blockSize) * blockSize,
 	};
 }

@@ -16,6 +16,9 @@ export interface Grouping {
 	readonly entries: number;
 }
 
+/** What leaves a full archive first. */
+export type Eviction = "oldest" | "least-recalled";
+
 export interface Segment {
 	/** "sink", "compressive", "memory", "rolling", "dense", "recompute". */
 	readonly kind: string;
@@ -38,6 +41,11 @@ export interface Segment {
 	readonly recall?: number;
 	/** Tokens for which a choice of blocks holds, made by the first of them. Defaults to 1: each chooses for itself. */
 	readonly every?: number;
+	/**
+	 * Which groups leave when it is full. Defaults to "oldest". With "least-recalled" those of which the caller says that
+	 * they are recalled least (`PlanOptions.recalled`), several at a time.
+	 */
+	readonly eviction?: Eviction;
 	/** What makes one entry of a group, by name. Defaults to keeping entries as they are. */
 	readonly compressor?: string;
 	/** The text that `parsePolicy` reads: "rolling:252". Equal segments have equal descriptions. */

@@ -6,7 +6,15 @@ import type { Positions } from "./cascade.ts";
 import { fail } from "./errors.ts";
 import { formatPolicy, type Policy } from "./policy.ts";
 import type { Segment } from "./segment.ts";
-import { archiveIn, bufferSlots, groupingBefore, type SegmentState, type State } from "./state.ts";
+import {
+	archiveIn,
+	arrivalsOf,
+	bufferSlots,
+	groupingBefore,
+	mostSlots,
+	type SegmentState,
+	type State,
+} from "./state.ts";
 
 export interface CacheSnapshot {
 	readonly version: 1;
@@ -21,6 +29,8 @@ export interface CacheSnapshot {
 	readonly segments: readonly { readonly start: number; readonly end: number; readonly slots: number }[];
 	/** Entries of the last segment at which a chat turn begins. */
 	readonly turns: readonly number[];
+	/** Of an archive that the least recalled blocks leave: per block, its number on arrival. Defaults to none. */
+	readonly arrivals?: readonly number[];
 }
 
 export function writeSnapshot(policy: Policy, positions: Positions, state: State): CacheSnapshot {
@@ -32,6 +42,7 @@ export function writeSnapshot(policy: Policy, positions: Positions, state: State
 		...(state.attached > 0 && { attached: state.attached }),
 		segments: state.segments.map(({ start, end, slots }) => ({ start, end, slots })),
 		turns: [...state.turns],
+		...(state.arrivals.length > 0 && { arrivals: [...state.arrivals] }),
 	};
 }
 
@@ -45,7 +56,7 @@ export function readSnapshot(
 			`snapshot: expected version 1, got ${String(snapshot?.version)}. It is not of this program's making.`,
 		);
 	}
-	const { positions, length, attached = 0, segments, turns } = snapshot;
+	const { positions, length, attached = 0, segments, turns, arrivals = [] } = snapshot;
 	const text = formatPolicy(policy);
 	if (snapshot.policy !== text) {
 		fail(`snapshot: expected policy "${text}", got "${snapshot.policy}". Restore it with its own policy.`);
@@ -58,6 +69,7 @@ export function readSnapshot(
 			? segments.map((s) => ({ start: s?.start, end: s?.end, slots: s?.slots }))
 			: [],
 		turns: Array.isArray(turns) ? [...turns] : [-1],
+		arrivals: Array.isArray(arrivals) ? [...arrivals] : [-1],
 	};
 	const problem = findProblem(policy, state);
 	if (problem !== undefined) {
@@ -84,6 +96,8 @@ function findProblem(policy: Policy, state: State): string | undefined {
 		const problem = findSegmentProblem(policy, state, k);
 		if (problem !== undefined) return `segment ${segment.describe()}: ${problem}`;
 	}
+	const places = findArrivalsProblem(policy, state);
+	if (places !== undefined) return places;
 	const tail = segments.at(-1) as SegmentState;
 	let tokens = 0;
 	let open: Segment | undefined;
@@ -105,6 +119,16 @@ function findProblem(policy: Policy, state: State): string | undefined {
 	return undefined;
 }
 
+/** A block moves to where one lay that came later. */
+function findArrivalsProblem(policy: Policy, { arrivals, segments }: State): string | undefined {
+	const { start, end } = segments[archiveIn(policy)] ?? { start: 0, end: 0 };
+	const places = arrivalsOf(policy, start, end);
+	const distinct = new Set(arrivals).size === arrivals.length;
+	const possible = arrivals.every((n, i) => Number.isSafeInteger(n) && n >= 0 && n <= (places[i] ?? -1));
+	if (places.length === arrivals.length && distinct && possible) return undefined;
+	return `expected the numbers on arrival of ${places.length} blocks, each no more than its place, got [${arrivals.join()}]`;
+}
+
 function findAttachedProblem(policy: Policy, { attached, segments }: State): string | undefined {
 	if (attached === 0) return undefined;
 	const archive = archiveIn(policy);
@@ -118,13 +142,14 @@ function findAttachedProblem(policy: Policy, { attached, segments }: State): str
 }
 
 function findSegmentProblem(policy: Policy, { segments, attached }: State, k: number): string | undefined {
-	const { takes, slots: most } = policy[k] as Segment;
+	const { takes, slots: most, eviction } = policy[k] as Segment;
 	const { start, end, slots } = segments[k] as SegmentState;
 	const got = `got [${start}, ${end})`;
 	const counters = [start, end, slots].every((value) => Number.isSafeInteger(value) && value >= 0);
 	if (!counters || start > end) return `expected entries counted by integers, ${got} in ${slots} slots`;
 	const grouping = groupingBefore(policy, k);
-	if (end - start > most + (grouping?.group ?? 1) - 1) return `expected at most ${most} entries, ${got}`;
+	const over = eviction === "least-recalled" ? mostSlots(policy, k) - most : (grouping?.group ?? 1) - 1;
+	if (end - start > most + over) return `expected at most ${most} entries, ${got}`;
 	const drops = takes !== "tokens" && most !== Number.POSITIVE_INFINITY;
 	if (start > 0 && !drops) return `expected entries from 0, as it drops none, ${got}`;
 	const before = k - 1 === archiveIn(policy) ? attached : 0;

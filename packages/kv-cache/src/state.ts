@@ -20,6 +20,11 @@ export interface State {
 	readonly segments: readonly SegmentState[];
 	/** Entries of the tail at which a chat turn begins, ascending, in (start, end]; `end` is the next token. */
 	readonly turns: readonly number[];
+	/**
+	 * Per block of an archive that the least recalled leave, from its start on: its number on arrival, where it lay at
+	 * first. Empty for other policies.
+	 */
+	readonly arrivals: readonly number[];
 }
 
 /** A stream of no tokens. Throws unless `attached` entries are whole blocks that the policy's archive holds. */
@@ -30,7 +35,14 @@ export function initialState(policy: Policy, attached: number): State {
 		const end = k === archive ? attached : 0;
 		return { start: 0, end, slots: bufferSlots(policy, k, end, 0) };
 	});
-	return { length: 0, attached, segments, turns: [] };
+	return { length: 0, attached, segments, turns: [], arrivals: arrivalsOf(policy, 0, attached) };
+}
+
+/** Numbers of the blocks that arrive as entries [start, end) of the archive, if its blocks may change places. */
+export function arrivalsOf(policy: Policy, start: number, end: number): number[] {
+	const { takes, eviction } = policy[archiveIn(policy)] ?? {};
+	if (typeof takes !== "object" || eviction !== "least-recalled") return [];
+	return Array.from({ length: (end - start) / takes.entries }, (_, i) => start / takes.entries + i);
 }
 
 /** Index of the segment of which blocks are recalled; below 0 for none. */
@@ -62,7 +74,7 @@ export function originOf(policy: Policy, k: number): number {
 /** Slots of a segment's buffers at first; they double until they hold what it keeps. */
 const FIRST_SLOTS = 256;
 /** Tokens for whose drops a segment that takes them has room at a time, beyond what it keeps. */
-const ARRIVING_TOKENS = 128;
+export const ARRIVING_TOKENS = 128;
 
 /**
  * Slots that segment k needs to hold entries up to `end`, given `slots` now. Buffers grow as a segment fills: until
@@ -84,11 +96,13 @@ export function bufferSlots(policy: Policy, k: number, end: number, slots: numbe
  * what a chunk's transfers add lies beside what the chunk's first query still sees.
  */
 export function mostSlots(policy: Policy, k: number): number {
-	const { takes, slots } = policy[k] as Segment;
+	const { takes, slots, eviction } = policy[k] as Segment;
 	if (takes === "tokens") return slots;
 	const held = slots + (groupingBefore(policy, k)?.group ?? 1) - 1;
 	if (typeof takes !== "object") return held;
-	return Math.ceil((held + arriving(policy, k)) / takes.entries) * takes.entries;
+	// What leaves by choice still lies there beside what comes until the next plan, and the groups of two tokens may.
+	const waiting = eviction === "least-recalled" ? 2 * takes.entries : 0;
+	return Math.ceil((held + waiting + arriving(policy, k)) / takes.entries) * takes.entries;
 }
 
 /**

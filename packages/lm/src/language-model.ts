@@ -5,7 +5,7 @@ import { archiveLayout } from "./decoder/archive-layout.ts";
 import { cacheBytes, cacheShape } from "./decoder/cache-cost.ts";
 import type { Compressor } from "./decoder/compressors.ts";
 import { DecoderEngine } from "./decoder/decoder-engine.ts";
-import { checkIds, DecoderState } from "./decoder/decoder-state.ts";
+import { type Attached, checkIds, DecoderState } from "./decoder/decoder-state.ts";
 import { StepBatch } from "./decoder/step-batch.ts";
 import { graphKey } from "./graph-key.ts";
 import { nextTurn } from "./later.ts";
@@ -38,8 +38,8 @@ import type { Tokenizer } from "./text/tokenizer.ts";
 const CHUNK = 128;
 
 type CreateState = (policy: Policy, positions: Positions) => DecoderState;
-/** @param attached The tokens of an archive, which it begins with. */
-type CreateWithArchive = (policy: Policy, positions: Positions, attached: readonly number[]) => DecoderState;
+/** @param attached What an archive holds, which it begins with. */
+type CreateWithArchive = (policy: Policy, positions: Positions, attached: Attached) => DecoderState;
 
 /** What a new session begins with besides its state. */
 interface Beginning {
@@ -163,7 +163,7 @@ export class LanguageModel implements Model, SessionModel {
 					),
 				});
 				checkIds(archive.ids, this.info.vocabularySize);
-				return createState(policy, positions, archive.ids);
+				return createState(policy, positions, { ids: archive.ids, recalls: archive.header.recalls });
 			});
 			try {
 				const { blockSize, tokens } = archive.header;
@@ -222,7 +222,8 @@ export class LanguageModel implements Model, SessionModel {
 			expectSame(path, "policy", expected, header.policy, "Restore it with its own policy.");
 			expectSame(path, "logits", header.logits === 0 ? 0 : vocabularySize, header.logits);
 			const { forgotten = [] } = saved.attentionMass ?? {};
-			checkIds([...header.tail, ...header.pending, ...header.attached, ...forgotten], vocabularySize);
+			const { tail, pending, attached, blocks } = header;
+			checkIds([...tail, ...pending, ...attached, ...(blocks?.ids ?? []), ...forgotten], vocabularySize);
 			const { kvFormats } = this.engine.runtime;
 			const shape = decodedShape(header.shape, kvFormats);
 			const { recalled, attentionMass } = saved;

@@ -10,9 +10,21 @@ import { readEntries, type Turning } from "./entry-rows.ts";
 
 type Segment = CacheSnapshot["segments"][number];
 
+export interface ArchivedBlock {
+	/** Its first entry. */
+	readonly entry: number;
+	/** The same when it arrived. */
+	readonly arrived: number;
+}
+
 export interface ArchiveExtent {
-	/** What leaves, in the archive's numbers, which go on in the window: the newest whole blocks that it would keep. */
-	readonly entries: Range;
+	/**
+	 * What leaves, from the oldest to the newest: the whole blocks that it would keep. In the archive's numbers, which go on
+	 * in the window.
+	 */
+	readonly blocks: readonly ArchivedBlock[];
+	/** Blocks that left the archive earlier, or would now. */
+	readonly dropped: number;
 	/** Entries below this one lie in the archive, the others in the window. */
 	readonly archived: number;
 	/** What makes a number of the archive's one of the window's. */
@@ -28,16 +40,28 @@ export interface ArchiveExtent {
 /** Only for an archive that takes what the window drops. */
 export function archiveExtent(
 	cache: KvCache,
-	{ segment, blockSize, capacity }: ArchiveLayout,
+	{ segment, blockSize, capacity, chooses }: ArchiveLayout,
+	recalls: (arrival: number) => number,
 ): ArchiveExtent {
-	const { segments } = cache.snapshot();
+	const { segments, arrivals = [] } = cache.snapshot();
 	const archive = segments[segment] as Segment;
 	const window = segments.at(-1) as Segment;
 	const waiting = window.end - window.start;
 	const rest = waiting % blockSize;
 	const end = archive.end + waiting - rest;
+	const all = Array.from({ length: (end - archive.start) / blockSize }, (_, i): ArchivedBlock => {
+		const entry = archive.start + i * blockSize;
+		return { entry, arrived: (arrivals[i] ?? entry / blockSize) * blockSize };
+	});
+	const age = (a: ArchivedBlock, b: ArchivedBlock): number => a.arrived - b.arrived;
+	// What is still in the window has had no chance to be recalled.
+	const worth = ({ entry, arrived }: ArchivedBlock): number =>
+		chooses && entry < archive.end ? recalls(arrived / blockSize) : Number.MAX_VALUE;
+	const leaving = [...all].sort((a, b) => worth(a) - worth(b) || age(a, b));
+	const kept = leaving.slice(Math.max(0, all.length - capacity / blockSize)).sort(age);
 	return {
-		entries: { start: Math.max(archive.start, end - capacity), end },
+		blocks: kept,
+		dropped: end / blockSize - kept.length,
 		archived: archive.end,
 		windowOffset: window.start - archive.end,
 		sinks: cache.policy.reduce(
@@ -57,12 +81,12 @@ export interface ArchiveRowsOptions extends Turning {
 
 /** Each block as float32 [layers, 2, heads, blockSize, headDim], in the archive's layers and heads, the oldest first. */
 export async function* archiveRows(
-	{ entries, archived, windowOffset, slots }: ArchiveExtent,
+	{ blocks, archived, windowOffset, slots }: ArchiveExtent,
 	{ config, store, layout, ropes, pairing }: ArchiveRowsOptions,
 ): AsyncGenerator<Float32Array> {
 	const { segment, blockSize, origin } = layout;
 	const window = store.shape.slots.length - 1;
-	for (let entry = entries.start; entry < entries.end; entry += blockSize) {
+	for (const { entry } of blocks) {
 		if (entry < archived) {
 			const block = { start: entry, end: entry + blockSize };
 			yield (await readEntries({ config, store }, segment, block, slots.archive)).data;

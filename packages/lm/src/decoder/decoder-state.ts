@@ -17,6 +17,7 @@ import {
 import type { RopeFrequencies } from "@tok/rope";
 import { type KvShape, type KvStore, TokError } from "@tok/runtime";
 import type { TokenAttention } from "../model.ts";
+import { ArchiveBlocks, type BlocksSnapshot } from "./archive-blocks.ts";
 import { type ArchiveLayout, archiveLayout, tokensInReach } from "./archive-layout.ts";
 import { type ArchiveExtent, archiveExtent, archiveRows } from "./archive-rows.ts";
 import { AttentionMass, type MassSnapshot, tokensCounted } from "./attention-mass.ts";
@@ -31,9 +32,10 @@ import {
 	choosersOf,
 	type HeldChoice,
 	heldBy,
+	relocated,
 	tokensAlike,
 } from "./held-choice.ts";
-import { type Recalled, RecallTally, type TallySnapshot } from "./recall-tally.ts";
+import { type DrawnBlock, type Recalled, RecallTally, type TallySnapshot } from "./recall-tally.ts";
 import type { BatchPlace, StepBatch } from "./step-batch.ts";
 import { StepFeeds, type StepOptions, type StepRow } from "./step-feeds.ts";
 import { type StepResult, stepResult } from "./step-result.ts";
@@ -83,6 +85,8 @@ interface StateParts {
 	readonly recalled?: TallySnapshot | undefined;
 	/** A choice that holds. */
 	readonly held?: HeldChoice | undefined;
+	/** Of an archive that the least recalled blocks leave. Defaults to none. */
+	readonly blocks?: BlocksSnapshot | undefined;
 	/** What fell on the window, where it is counted. */
 	readonly attentionMass?: MassSnapshot | undefined;
 	/** Its graph tells of attention. Defaults to false. */
@@ -106,6 +110,14 @@ interface RestoredParts {
 	readonly held?: HeldChoice | undefined;
 	readonly attention?: boolean | undefined;
 	readonly attentionMass?: MassSnapshot | undefined;
+	readonly blocks?: BlocksSnapshot | undefined;
+}
+
+/** The tokens with which an archive begins. */
+export interface Attached {
+	readonly ids: readonly number[];
+	/** Per block, how often it has been recalled. Defaults to never. */
+	readonly recalls?: readonly number[] | undefined;
 }
 
 export class DecoderState {
@@ -134,6 +146,8 @@ export class DecoderState {
 	readonly #tailLimit: number;
 	/** The last choice, where choices hold for several tokens. */
 	#held: HeldChoice | undefined;
+	/** Of the archive, where the least recalled leave it. */
+	readonly #blocks: ArchiveBlocks | undefined;
 	/** What `readAhead` has read and not settled. */
 	#ahead: Ahead | undefined;
 	/** Undefined before the first token, after a rewind, and where nothing was run or told. */
@@ -153,6 +167,7 @@ export class DecoderState {
 			attention = false,
 			attended,
 			attentionMass,
+			blocks: known = { ids: [], recalls: [] },
 		}: StateParts,
 	) {
 		this.#engine = engine;
@@ -185,6 +200,13 @@ export class DecoderState {
 			this.attentionMass = new AttentionMass(engine.config.layers.length * kvHeads);
 			if (attentionMass !== undefined) this.attentionMass.restore(attentionMass, cache.slots().at(-1) ?? 0);
 		}
+		if (this.archive?.chooses)
+			this.#blocks = new ArchiveBlocks(
+				this.archive,
+				this.memoryHeads.length,
+				cache.snapshot().arrivals ?? [],
+				known,
+			);
 		if (this.archive !== undefined && recalled !== undefined)
 			this.tally?.restore(recalled, (store.shape.slots[this.archive.segment] ?? 0) / this.archive.blockSize);
 	}
@@ -195,7 +217,7 @@ export class DecoderState {
 		positions: Positions,
 		attention = false,
 	): DecoderState {
-		return DecoderState.withArchive(engine, policy, positions, { attached: [], attention });
+		return DecoderState.withArchive(engine, policy, positions, { attached: { ids: [] }, attention });
 	}
 
 	/** Begins with an archive of these tokens, in whole blocks, whose entries the caller writes into the store. */
@@ -203,13 +225,14 @@ export class DecoderState {
 		engine: DecoderEngine,
 		policy: Policy,
 		positions: Positions,
-		{
-			attached,
-			attention,
-		}: { readonly attached: readonly number[]; readonly attention?: boolean | undefined },
+		{ attached, attention }: { readonly attached: Attached; readonly attention?: boolean | undefined },
 	): DecoderState {
-		const cache = createCache(policy, { positions, archived: attached.length });
-		return new DecoderState(engine, cache, { store: createStore(engine, cache), attached, attention });
+		const cache = createCache(policy, { positions, archived: attached.ids.length });
+		return new DecoderState(engine, cache, {
+			store: createStore(engine, cache),
+			...beginning(policy, attached),
+			attention,
+		});
 	}
 
 	/**
@@ -221,11 +244,13 @@ export class DecoderState {
 		engine: DecoderEngine,
 		policy: Policy,
 		positions: Positions,
-		{ batch, attached = [] }: { readonly batch: StepBatch; readonly attached?: readonly number[] },
+		{ batch, attached = { ids: [] } }: { readonly batch: StepBatch; readonly attached?: Attached },
 	): DecoderState {
-		const cache = createCache(policy, { positions, archived: attached.length });
+		const cache = createCache(policy, { positions, archived: attached.ids.length });
 		const place = batch.take(policy);
-		return new DecoderState(engine, cache, { store: place.store, segments: batch.segments, place, attached });
+		const { store } = place;
+		const { segments } = batch;
+		return new DecoderState(engine, cache, { store, segments, place, ...beginning(policy, attached) });
 	}
 
 	/**
@@ -236,7 +261,7 @@ export class DecoderState {
 		engine: DecoderEngine,
 		policy: Policy,
 		snapshot: CacheSnapshot,
-		{ shape, tail, attached, recalled, held, attention, attentionMass }: RestoredParts,
+		{ shape, tail, attached, recalled, held, attention, attentionMass, blocks }: RestoredParts,
 	): DecoderState {
 		const cache = restoreCache(policy, snapshot);
 		if (attached.length !== cache.attached)
@@ -264,6 +289,7 @@ export class DecoderState {
 				held,
 				attention,
 				attentionMass,
+				blocks,
 			});
 		} catch (error) {
 			store.dispose();
@@ -276,16 +302,27 @@ export class DecoderState {
 		return this.#tail.slice(-this.#tailLimit);
 	}
 
-	/** The entries that the archive holds. */
-	archived(): Range {
-		const { start, end } = this.cache.snapshot().segments[this.archive?.segment ?? 0] ?? { start: 0, end: 0 };
-		return { start, end };
+	/** What was recalled and the archive still holds, by numbers on arrival, in no order. */
+	drawn(): DrawnBlock[] {
+		const { archive, cache, tally } = this;
+		if (archive === undefined || tally === undefined) return [];
+		const { segments, arrivals } = cache.snapshot();
+		const first = (segments[archive.segment]?.start ?? 0) / archive.blockSize;
+		return tally
+			.drawn(first)
+			.map(({ block, shares }) => ({ block: arrivals?.[block - first] ?? block, shares }));
 	}
 
-	/** The tokens of entries that the archive holds, or takes next. */
+	/** The tokens of entries that the archive holds, or takes next, by where they arrive. */
 	archivedIds({ start, end }: Range): readonly number[] {
-		const { origin = 0, tokensPerEntry = 1 } = this.archive ?? {};
+		const { origin = 0, tokensPerEntry = 1, blockSize = 1 } = this.archive ?? {};
 		const { attached } = this;
+		if (this.#blocks !== undefined && end - start > blockSize) {
+			const blocks = Array.from({ length: (end - start) / blockSize }, (_, i) => start + i * blockSize);
+			return blocks.flatMap((entry) => this.archivedIds({ start: entry, end: entry + blockSize }));
+		}
+		const known = this.#blocks?.ids(start / blockSize);
+		if (known !== undefined) return known;
 		const first = this.cache.length - this.#tail.length;
 		const place = (entry: number): number =>
 			origin + Math.max(0, entry - attached.length) * tokensPerEntry - first;
@@ -294,7 +331,15 @@ export class DecoderState {
 
 	/** What would leave with the archive; undefined when it cannot. */
 	archiveExtent(): ArchiveExtent | undefined {
-		return this.archive?.portable ? archiveExtent(this.cache, this.archive) : undefined;
+		return this.archive?.portable ? archiveExtent(this.cache, this.archive, this.recalls) : undefined;
+	}
+
+	/** How often a block has been recalled, by its number on arrival, in an archive that the least recalled leave. */
+	readonly recalls = (arrival: number): number => this.#blocks?.recalled(arrival) ?? 0;
+
+	/** To go on from elsewhere; undefined for other archives. */
+	get blocks(): BlocksSnapshot | undefined {
+		return this.#blocks?.snapshot();
 	}
 
 	/** See `archiveRows`. */
@@ -318,6 +363,7 @@ export class DecoderState {
 			attention: this.attention,
 			attended: this.#attended,
 			attentionMass: this.attentionMass?.snapshot(),
+			blocks: this.blocks,
 		});
 	}
 
@@ -359,7 +405,7 @@ export class DecoderState {
 		// Nothing is cached under `recompute`, so tokens that nobody scores need not be read in pieces, or at all.
 		const whole = recompute?.kind === "recompute" && scored !== "all";
 		const count = whole ? to - from : Math.min(chunk, to - from);
-		let plan = cache.plan(count, { scored: scored === "all" ? "all" : "last" });
+		let plan = this.#plan(count, scored === "all" ? "all" : "last");
 		// Where only the last token's logits are wanted, the others need not choose for themselves what they recall.
 		const each = scored === "all" || plan.read === 1;
 		if (each) plan = this.#cut(plan);
@@ -370,10 +416,12 @@ export class DecoderState {
 		const known = this.attentionMass?.known(fresh) ?? 0;
 		let result: RunResult = { logits: new Float32Array(0), recalled: undefined, fallen: undefined };
 		if (!(whole && wanted === "none")) {
-			const row = { plan, ids: this.#fed(plan, fresh), ropes: this.#ropes, held: this.#held, choosers };
+			const held = this.#heldIn(plan);
+			const row = { plan, ids: this.#fed(plan, fresh), ropes: this.#ropes, held, choosers };
 			const choosing = each ? "each" : "shared";
 			result = await this.#run(row, wanted, { choosing, counting: { from: known, apart: false } });
 		}
+		this.#follow(result.recalled, plan, { start: 0, end: plan.take }, !each);
 		this.#hold(result.recalled, plan, choosers, plan.read - 1);
 		const { writes } = plan;
 		this.attentionMass?.count(fresh, { fallen: result.fallen, plan, row: 0, rows: 1, earlier: [], writes });
@@ -403,7 +451,7 @@ export class DecoderState {
 		const plan = this.#cut(this.#planAhead(ids.length));
 		const read = ids.slice(0, plan.take);
 		const choosers = this.#choosers(plan.read);
-		const row = { plan, ids: read, ropes: this.#ropes, held: this.#held, choosers };
+		const row = { plan, ids: read, ropes: this.#ropes, held: this.#heldIn(plan), choosers };
 		const result = await this.#runAlone(row, "all", {
 			counting: { from: 0, apart: true },
 			attended: [...read.keys()],
@@ -420,8 +468,9 @@ export class DecoderState {
 		if (ahead === undefined || id === undefined)
 			throw new TokError("lm", "internal: expected a guess that was read, got none.");
 		// Entry by entry, so that the counters are right at any moment. Its place is the one that it has in the whole.
-		const plan = this.cache.plan(1);
+		const plan = this.#plan(1);
 		const { kept, result } = ahead;
+		this.#follow(result.recalled, ahead.plan, { start: kept, end: kept + 1 }, false);
 		this.#hold(result.recalled, ahead.plan, ahead.choosers, kept);
 		const writes = plan.writes.map((write) => ({ ...write, row: write.row + kept }));
 		const { fallen } = result;
@@ -447,11 +496,40 @@ export class DecoderState {
 		this.store.dispose();
 	}
 
+	#plan(count: number, scored: "all" | "last" = "all"): Plan {
+		return this.cache.plan(count, { scored, recalled: this.recalls });
+	}
+
+	/** The choice that holds, where a plan leaves its blocks. */
+	#heldIn(plan: Plan): HeldChoice | undefined {
+		return this.archive && relocated(this.#held, plan, this.archive);
+	}
+
+	/**
+	 * Takes note of what changed places before a run, and of what tokens [start, end) of it recalled. Called before they
+	 * are committed.
+	 */
+	#follow(recalled: Recalled | undefined, plan: Plan, rows: Range, shared: boolean): void {
+		const { archive, tally } = this;
+		const view = plan.segments[archive?.segment ?? -1];
+		if (archive === undefined || view === undefined || this.#blocks === undefined) return;
+		const { blockSize } = archive;
+		if (rows.start === 0) {
+			for (const { from, entries, to, into } of plan.transfers)
+				if (from === to)
+					tally?.move(entries.start / blockSize, into.start / blockSize, view.slots / blockSize);
+			this.#held = this.#heldIn(plan);
+		}
+		const tokensOf = (arrival: number): readonly number[] =>
+			this.archivedIds({ start: arrival * blockSize, end: (arrival + 1) * blockSize });
+		this.#blocks.follow(view, rows, recalled, { shared, tokensOf });
+	}
+
 	/** Guesses that would need larger buffers are left out, so that what a session allocates does not depend on them. */
 	#planAhead(count: number): Plan {
-		const first = this.cache.plan(1);
+		const first = this.#plan(1);
 		for (; count > 1; count--) {
-			const plan = this.cache.plan(count);
+			const plan = this.#plan(count);
 			if (plan.segments.every(({ slots }, i) => slots === first.segments[i]?.slots)) return plan;
 		}
 		return first;
@@ -468,13 +546,13 @@ export class DecoderState {
 	#cut(whole: Plan): Plan {
 		const receiver = this.attentionMass && whole.segments.at(-2);
 		const counted = receiver === undefined ? whole.take : tokensCounted(receiver);
-		const plan = counted < whole.take ? this.cache.plan(counted) : whole;
+		const plan = counted < whole.take ? this.#plan(counted) : whole;
 		for (let cut = plan; ; ) {
 			const choosers = this.#choosers(cut.read);
 			const view = cut.segments[this.archive?.segment ?? -1];
 			const alike = choosers && view ? tokensAlike(view, choosers) : cut.read;
 			if (alike >= cut.read) return cut;
-			cut = this.cache.plan(alike);
+			cut = this.#plan(alike);
 		}
 	}
 
@@ -562,6 +640,13 @@ export class DecoderState {
 function logitRows({ read, take }: Plan, scored: Scored): number[] {
 	if (scored === "none") return [];
 	return scored === "last" ? [read - 1] : Array.from({ length: take }, (_, i) => read - take + i);
+}
+
+/** What a session begins with. */
+function beginning(policy: Policy, { ids, recalls }: Attached): Pick<StateParts, "attached" | "blocks"> {
+	const { blockSize = 1 } = archiveLayout(policy) ?? {};
+	const never = new Array<number>(ids.length / blockSize).fill(0);
+	return { attached: ids, blocks: { ids, recalls: recalls ?? never } };
 }
 
 function tailLimit(policy: Policy): number {

@@ -91,6 +91,17 @@ export class RecallTally {
 		}
 	}
 
+	/** A block moves to the place of another, in buffers of so many. */
+	move(from: number, to: number, places: number): void {
+		this.#grow(places);
+		const { heads } = this.#options;
+		const [source, target] = [from % places, to % places];
+		const known = this.#owners[source] === from;
+		this.#owners[target] = known ? to : Number.NaN;
+		this.#owners[source] = Number.NaN;
+		this.#mass.copyWithin(target * heads, source * heads, (source + 1) * heads);
+	}
+
 	/** The blocks from `from` on that were recalled, in no order. */
 	drawn(from: number): DrawnBlock[] {
 		const { heads, group } = this.#options;

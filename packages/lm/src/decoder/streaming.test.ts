@@ -52,6 +52,18 @@ const keeping: readonly (readonly [policy: string, reference: Omit<ReferencePoli
 		{ sinks: 0, rolling: 20, memory: { capacity: 12, recall: 3, blockSize: 1, every: 16 } },
 	],
 	[
+		"sink:2,memory:40/2x4:least-recalled,rolling:13",
+		{ sinks: 2, rolling: 13, memory: { capacity: 40, recall: 2, blockSize: 4, eviction: "least-recalled" } },
+	],
+	[
+		"memory:16/3x1/3:least-recalled,rolling:20",
+		{
+			sinks: 0,
+			rolling: 20,
+			memory: { capacity: 16, recall: 3, blockSize: 1, every: 3, eviction: "least-recalled" },
+		},
+	],
+	[
 		"sink:2,compressive:9/3/mean,rolling:13",
 		{ sinks: 2, rolling: 13, compressive: { slots: 9, rate: 3, compressor: "mean" } },
 	],

@@ -35,6 +35,8 @@ export interface ArchiveHeader {
 	readonly headDim: number;
 	/** Of the entries in the file, whatever a session keeps them in. */
 	readonly format: KvFormat;
+	/** Per block, how often it had been recalled, where the least recalled left. Defaults to nothing known. */
+	readonly recalls?: readonly number[];
 }
 
 export interface SavedArchive {
@@ -140,7 +142,7 @@ function checkedHeader(file: SealedFile): ArchiveHeader {
 			`${file.source.path}: expected an archive file of version 1 to ${VERSION}, got ${version}. Update tok, or read ` +
 				"the text again and save its archive.",
 		);
-	const { model, precision, tokens, blockSize, heads, headDim } = header ?? {};
+	const { model, precision, tokens, blockSize, heads, headDim, recalls } = header ?? {};
 	const counts = [tokens, blockSize, headDim].every((n) => Number.isSafeInteger(n) && (n as number) > 0);
 	const ascend = (numbers: unknown): boolean =>
 		Array.isArray(numbers) &&
@@ -157,8 +159,13 @@ function checkedHeader(file: SealedFile): ArchiveHeader {
 		(format === "float32" || format === "int8") &&
 		counts &&
 		ascending;
-	if (!valid || (tokens as number) % (blockSize as number) !== 0)
-		throw file.damaged("its header lacks a field");
+	const blocks = (tokens as number) / (blockSize as number);
+	const counted =
+		recalls === undefined ||
+		(Array.isArray(recalls) &&
+			recalls.length === blocks &&
+			recalls.every((n) => Number.isFinite(n) && n >= 0));
+	if (!valid || !counted || !Number.isInteger(blocks)) throw file.damaged("its header lacks a field");
 	const whole = { ...header, format } as ArchiveHeader;
 	const { start, end } = file;
 	if (start + 4 * whole.tokens + (whole.tokens / whole.blockSize) * blockBytes(whole) !== end)

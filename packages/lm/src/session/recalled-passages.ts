@@ -17,13 +17,13 @@ export function recalledPassages(
 	state: DecoderState,
 	{ tokenizer }: SessionModel,
 ): readonly RecalledPassage[] {
-	const { tally, archive } = state;
-	if (tally === undefined || archive === undefined) return [];
+	const { archive } = state;
+	if (archive === undefined) return [];
 	const { blockSize, origin, tokensPerEntry } = archive;
 	const { attached } = state.cache;
 	// What came from elsewhere ends where the stream's own begins.
 	const apart = (block: number): boolean => (block + 1) * blockSize === attached;
-	return joinBlocks(tally.drawn(state.archived().start / blockSize), apart).map(({ first, end, shares }) => {
+	return joinBlocks(state.drawn(), apart).map(({ first, end, shares }) => {
 		const entries = { start: first * blockSize, end: end * blockSize };
 		const ids = state.archivedIds(entries);
 		const own = entries.start >= attached;

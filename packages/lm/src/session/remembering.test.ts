@@ -17,13 +17,20 @@ const greedy = { temperature: 0, ignoreEndOfText: true } as const;
 const story =
 	"The harbour was quiet when the clockmaker came home, and so it stayed until the morning. ".repeat(3);
 /** A window of 600 is kept in 8 bits in `fast`, and so is every archive. */
-const coded = ["sink:4,memory:64/2x8,rolling:28", "sink:4,rolling:600", "sink:2,memory:128/2x8,rolling:520"];
+const coded = [
+	"sink:4,memory:64/2x8,rolling:28",
+	"sink:4,memory:64/2x8:least-recalled,rolling:28",
+	"sink:4,rolling:600",
+	"sink:2,memory:128/2x8,rolling:520",
+];
 const policies = [
 	"sink:4,memory:64/2x8,rolling:28",
 	"sink:4,compressive:8/4/mean,rolling:28",
 	"sink:4,compressive:8/4/most-used,rolling:28",
 	"sink:2,compressive:6/2/max,memory:32/2x4,rolling:20",
 	"sink:4,memory:64/2x8,rolling:28:turns",
+	"sink:4,memory:64/2x8:least-recalled,rolling:28",
+	"sink:2,memory:64/3x4/3:least-recalled,rolling:20:turns",
 ];
 let folder: string;
 let model: Model;

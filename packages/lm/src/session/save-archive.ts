@@ -20,8 +20,9 @@ export async function saveArchive(
 			"saveArchive: expected a policy whose memory takes what the window drops, got " +
 				`${formatPolicy(cache.policy)}. Write one such as sink:4,memory:4096/8x16,rolling:1020.`,
 		);
-	const { entries, sinks, rest } = extent;
-	const tokens = entries.end - entries.start;
+	const { blocks, dropped, sinks, rest } = extent;
+	const { blockSize } = archive;
+	const tokens = blocks.length * blockSize;
 	if (tokens === 0)
 		throw new TokError(
 			"lm",
@@ -39,17 +40,15 @@ export async function saveArchive(
 		model: model.fingerprint(),
 		precision,
 		tokens,
-		blockSize: archive.blockSize,
+		blockSize,
 		heads: kvParts(store.shape, archive.segment),
 		headDim: config.headDim,
 		format,
+		...(archive.chooses && { recalls: blocks.map(({ arrived }) => state.recalls(arrived / blockSize)) }),
 	};
-	const bytes = await writeArchive(
-		target,
-		header,
-		state.archivedIds(entries),
-		state.archiveRows(extent),
-		options,
+	const ids = blocks.flatMap(({ arrived }) =>
+		state.archivedIds({ start: arrived, end: arrived + blockSize }),
 	);
-	return { tokens, bytes, leftOut: { sinks, dropped: entries.start, last: rest } };
+	const bytes = await writeArchive(target, header, ids, state.archiveRows(extent), options);
+	return { tokens, bytes, leftOut: { sinks, dropped: dropped * blockSize, last: rest } };
 }

@@ -5,6 +5,7 @@
  */
 import type { CacheSnapshot } from "@tok/kv-cache";
 import type { KvShape } from "@tok/runtime";
+import type { BlocksSnapshot } from "../decoder/archive-blocks.ts";
 import type { MassSnapshot } from "../decoder/attention-mass.ts";
 import type { HeldChoice } from "../decoder/held-choice.ts";
 import type { TallySnapshot } from "../decoder/recall-tally.ts";
@@ -41,6 +42,8 @@ export interface SessionHeader {
 	readonly attentionMass?: Omit<MassSnapshot, "mass"> & { readonly sums: number };
 	/** The choice of blocks that holds. Defaults to none. */
 	readonly held?: HeldChoice | undefined;
+	/** Of an archive that the least recalled blocks leave. Defaults to none. */
+	readonly blocks?: BlocksSnapshot | undefined;
 }
 
 export interface SavedSession {
@@ -137,25 +140,15 @@ export async function inspectSession(source: string | Blob): Promise<SessionInfo
 /** Checks the fields whose values are used here; the others are compared with what the model expects. */
 function checkedHeader(file: SealedFile): SessionHeader {
 	const header = file.header() as Partial<SessionHeader> | null;
-	const {
-		model,
-		precision,
-		policy,
-		shape,
-		tail,
-		attached,
-		pending,
-		random,
-		logits,
-		cacheBytes,
-		recalled,
-		attentionMass,
-	} = header ?? {};
+	const { model, precision, policy, shape, tail, attached, pending, random, logits, cacheBytes } =
+		header ?? {};
+	const { recalled, attentionMass, blocks } = header ?? {};
 	const valid =
 		[model, precision, policy].every((text) => typeof text === "string") &&
 		(random === null || isRandomState(random)) &&
 		[tail, attached, pending].every((ids) => Array.isArray(ids)) &&
 		(recalled === undefined || Array.isArray(recalled?.blocks)) &&
+		(blocks === undefined || [blocks?.ids, blocks?.recalls].every((list) => Array.isArray(list))) &&
 		(attentionMass === undefined || Array.isArray(attentionMass?.forgotten)) &&
 		[logits, cacheBytes, recalled?.shares ?? 0, attentionMass?.sums ?? 0].every(
 			(count) => Number.isSafeInteger(count) && (count as number) >= 0,

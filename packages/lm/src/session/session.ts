@@ -217,7 +217,7 @@ export class DecoderSession implements Session {
 
 	async save(target: WriteTarget, { data }: SaveOptions = {}): Promise<void> {
 		await this.#exclusively("save", async () => {
-			const { cache, store, tail, attached, tally, held, attentionMass } = this.#state;
+			const { cache, store, tail, attached, tally, held, blocks, attentionMass } = this.#state;
 			const model = this.#model;
 			const header = {
 				model: model.fingerprint(),
@@ -228,6 +228,7 @@ export class DecoderSession implements Session {
 				tail,
 				attached,
 				held,
+				blocks,
 				pending: this.#pending,
 				random: this.#random ?? null,
 				logits: this.#logits?.length ?? 0,

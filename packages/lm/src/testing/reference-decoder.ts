@@ -23,6 +23,8 @@ export interface ReferencePolicy {
 		readonly blockSize: number;
 		/** Tokens for which a choice holds. Defaults to 1. */
 		readonly every?: number;
+		/** Which blocks leave a full archive. Defaults to the oldest. */
+		readonly eviction?: "oldest" | "least-recalled";
 	};
 	/** Merges what the archive, or without one the window, drops. */
 	readonly compressive?: {
@@ -74,6 +76,8 @@ interface Held {
 	readonly window: Entry[];
 	/** By layer and group, the token that chose last and what it chose. */
 	readonly choices: Map<string, { readonly at: number; readonly entries: readonly Entry[] }>;
+	/** By the first entry of each archived block, how often it has been recalled. */
+	readonly recalls: Map<Entry, number>;
 }
 
 /** Attention of token `token`, by one query head of layer `layer`, on the archived token `on`. */
@@ -231,6 +235,8 @@ export class ReferenceDecoder {
 				}
 				for (const each of choice.entries) {
 					if (!held.archive.includes(each)) continue;
+					const before = held.recalls.get(each);
+					if (before !== undefined) held.recalls.set(each, before + 1);
 					seen.push({ ...of(each), distance: policy.rolling, on: each });
 					recalledOf.push(each.index);
 				}
@@ -374,7 +380,8 @@ export class ReferenceDecoder {
 }
 
 function empty(archive: readonly Entry[]): Held {
-	return { sinks: [], merged: [], archive: [...archive], window: [], choices: new Map() };
+	const [choices, recalls] = [new Map(), new Map()];
+	return { sinks: [], merged: [], archive: [...archive], window: [], choices, recalls };
 }
 
 /** A token's view of the cache: `distances` of what is retained, its own position. */
@@ -413,10 +420,35 @@ function keep(held: Held, entry: Entry, { sinks, rolling, memory, compressive }:
 		merge(held.window, rolling);
 		return;
 	}
-	while (held.window.length - rolling >= memory.blockSize)
+	const counts = [...held.recalls.values()];
+	const mean = counts.length === 0 ? 0 : counts.reduce((a, b) => a + b) / counts.length;
+	while (held.window.length - rolling >= memory.blockSize) {
+		held.recalls.set(held.window[0] as Entry, mean);
 		held.archive.push(...held.window.splice(0, memory.blockSize));
+	}
+	if (memory.eviction === "least-recalled") {
+		forget(held, memory);
+		return;
+	}
 	if (compressive !== undefined) merge(held.archive, memory.capacity);
 	else while (held.archive.length > memory.capacity) held.archive.splice(0, memory.blockSize);
+}
+
+/** Lets the blocks leave that have been recalled least, an eighth of them or 128 tokens at a time. */
+function forget(
+	{ archive, recalls }: Held,
+	{ capacity, blockSize }: { readonly capacity: number; readonly blockSize: number },
+): void {
+	const excess = (archive.length - capacity) / blockSize;
+	if (excess <= 0) return;
+	const count = Math.max(excess, Math.min(Math.floor(128 / blockSize), Math.floor(capacity / blockSize / 8)));
+	const before = recalls.size;
+	// A stable sort: of equals the one that came first.
+	for (const [first] of [...recalls].sort(([, a], [, b]) => a - b).slice(0, count)) {
+		recalls.delete(first);
+		archive.splice(archive.indexOf(first), blockSize);
+	}
+	for (const [first, count] of recalls) recalls.set(first, count * (recalls.size / before));
 }
 
 function merged(group: readonly Entry[], compressor: "mean" | "max" | "most-used" | Merge): Entry {
