@@ -7,6 +7,7 @@ export { loadTokenizer } from "./load-tokenizer.ts";
 export type {
 	AppendOptions,
 	ArchiveFileOptions,
+	ArchiveFormat,
 	ArchiveInfo,
 	ArchiveReport,
 	AttendedEntry,

@@ -3,7 +3,7 @@
  * `load-model.ts` and `session.ts` implement them.
  */
 import type { Policy, Positions } from "@tok/kv-cache";
-import type { KvFormat, KvPart, Runtime } from "@tok/runtime";
+import type { KvPart, Runtime } from "@tok/runtime";
 import type { Compressor } from "./decoder/compressors.ts";
 import type { Sampling } from "./sampling/sampling.ts";
 import type { ChatTemplate } from "./text/chat-template.ts";
@@ -167,13 +167,17 @@ export interface SessionInfo {
 	readonly data: unknown;
 }
 
+/** How an archive file keeps entries. */
+export type ArchiveFormat = "float32" | "int8" | "int4";
+
 export interface SaveArchiveOptions extends ArchiveFileOptions {
 	/**
-	 * Of the entries in the file. "int8": a code for each number and a scale for each entry and head, a little more than a
+	 * "int8": a code for each number and a scale for each entry and head, a little more than a
 	 * quarter of "float32"; what is read back is what an 8-bit archive holds anyway, bit for bit, and within half a scale, a
-	 * 254th of a row's largest magnitude, of what a float32 one does. Defaults to "int8" in `fast`, "float32" in `exact`.
+	 * 254th of a row's largest magnitude, of what a float32 one does. "int4": half of that, for sessions that then hold a little else than what was read: of a
+	 * row a tenth of its length. Defaults to "int8" in `fast`, "float32" in `exact`.
 	 */
-	readonly format?: KvFormat | undefined;
+	readonly format?: ArchiveFormat | undefined;
 }
 
 /** What an archive file says of itself. */
@@ -187,7 +191,7 @@ export interface ArchiveInfo {
 	readonly heads: readonly KvPart[];
 	readonly precision: Precision;
 	/** Of the entries in the file. */
-	readonly format: KvFormat;
+	readonly format: ArchiveFormat;
 	/** Tells models apart, not for people. */
 	readonly model: string;
 	/** Of the file. */

@@ -1,5 +1,5 @@
 /** `tok chat`, and `tok read`, which archives what it is to remember. On a fake model. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { formatPolicy } from "@tok/kv-cache";
@@ -128,6 +128,19 @@ describe("read", () => {
 			rssBytes: expect.any(Number),
 		});
 		expect(model.loadedWith).toEqual({ memoryHeads: [{ layer: 2 }, { layer: 5, heads: [1] }] });
+	});
+
+	test("--format is that of the file", async () => {
+		const argv = ["read", file("text.txt"), "--save", file("c.tokmem")];
+		await tok(argv);
+		expect(readFileSync(file("c.tokmem"), "utf8")).toMatch(/^usual: /);
+		await tok([...argv, "--format", "int4"]);
+		expect(readFileSync(file("c.tokmem"), "utf8")).toMatch(/^int4: /);
+		const { code, stderr } = await tok([...argv, "--format", "int2"]);
+		expect({ code, stderr }).toEqual({
+			code: 1,
+			stderr: expect.stringContaining("--format: expected one of int4, int8, float32, got int2."),
+		});
 	});
 
 	test("on top of another archive: its precision, its layers, room for both", async () => {

@@ -1,6 +1,6 @@
 /** `tok read`: reads a text once and keeps what it leaves as an archive, to be asked about as often as one likes. */
 import { formatPolicy } from "@tok/kv-cache";
-import type { ArchiveReport, Session } from "@tok/lm";
+import type { ArchiveFormat, ArchiveReport, Session } from "@tok/lm";
 import type { Command, Context } from "../command.ts";
 import { fail } from "../errors.ts";
 import { write, writeJson } from "../io.ts";
@@ -35,6 +35,12 @@ export const read: Command = {
 			description: "UTF-8 text; - for standard input",
 		},
 		save: { type: "string", required: true, valueHint: "file", description: "The archive to write" },
+		format: {
+			type: "string",
+			valueHint: "format",
+			description:
+				"int8, float32, or int4: half of int8's file, recalled nearly as well. Default: int8 in fast",
+		},
 		policy: {
 			type: "string",
 			valueHint: "policy",
@@ -51,12 +57,16 @@ export const read: Command = {
 			"tok read book.txt --save book.tokmem --memory-heads 10,14,17,20",
 			"Archive four layers alone: of 30 that is an eighth of the memory and of the file, and less is found.",
 		],
+		["tok read book.txt --save book.tokmem --format int4", "A file of half the size."],
 		["tok read second.txt --memory book.tokmem --save both.tokmem", "A second book on top of the first."],
 	],
 	async run(context) {
 		const { flags, io, services } = context;
 		const save = flags.text("save");
 		if (save === undefined) fail("--save is needed. See tok read --help.");
+		const format = flags.text("format");
+		if (format !== undefined && !isFormat(format))
+			fail(`--format: expected one of ${formats.join(", ")}, got ${format}.`);
 		const chosen = readPolicy(flags);
 		if (chosen !== undefined && !chosen.some(({ recall }) => recall !== undefined))
 			fail(
@@ -76,7 +86,7 @@ export const read: Command = {
 				const begun = performance.now();
 				await readThrough(context, session, ids, chunksAtATime * (settings.chunk ?? 128));
 				const tokensPerSecond = rate(ids.length, performance.now() - begun);
-				const report = await saveUnder(context, session, save);
+				const report = await saveUnder(context, session, save, format);
 				if (flags.has("json"))
 					return await writeJson(io.stdout, {
 						model: model.info.name,
@@ -123,10 +133,22 @@ async function readThrough(
 	}
 }
 
-async function saveUnder({ io }: Context, session: Session, path: string): Promise<ArchiveReport> {
+const formats: readonly ArchiveFormat[] = ["int4", "int8", "float32"];
+
+function isFormat(text: string): text is ArchiveFormat {
+	return formats.some((format) => format === text);
+}
+
+async function saveUnder(
+	{ io }: Context,
+	session: Session,
+	path: string,
+	format: ArchiveFormat | undefined,
+): Promise<ArchiveReport> {
 	const progress = new ProgressLine(io.stderr, io.env);
 	return session
 		.saveArchive(path, {
+			format,
 			signal: io.signal,
 			onProgress: (tokens, total) =>
 				progress.tick(`Saving ${formatCount(tokens)} of ${formatCount(total)} tokens to ${path} …`),

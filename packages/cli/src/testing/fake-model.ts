@@ -174,11 +174,11 @@ function createFakeSession(stream: number[], policy: Policy, onToken: (count: nu
 				: [],
 		rewind: () => undefined,
 		fork: () => session,
-		async saveArchive(target, { signal, onProgress } = {}) {
+		async saveArchive(target, { signal, onProgress, format = "usual" } = {}) {
 			signal?.throwIfAborted();
 			const tokens = length - (length % 16);
 			onProgress?.(tokens, tokens);
-			await writeFile(asPath(target), stream.join());
+			await writeFile(asPath(target), `${format}: ${stream.join()}`);
 			return { tokens, bytes: stream.join().length, leftOut: { sinks: 4, dropped: 0, last: length % 16 } };
 		},
 		save: (target) => writeFile(asPath(target), formatPolicy(policy)),

@@ -1,4 +1,4 @@
-/** Archive files in 8 bits, on a tiny model: S37 of SPEC.md. */
+/** Archive files in 8 and in 4 bits, on a tiny model: S37 of SPEC.md. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parsePolicy } from "@tok/kv-cache";
@@ -10,7 +10,7 @@ import { Random } from "../sampling/random.ts";
 import { collect } from "../testing/collect.ts";
 import { resealed, sealedHeader } from "../testing/resealed.ts";
 import { removeFolder, tinyModelFolder } from "../testing/tiny-model.ts";
-import { codedBytes, decodeRows, encodeRows } from "./archive-codes.ts";
+import { rowCodecs } from "./archive-codes.ts";
 import { inspectArchive, openArchive } from "./archive-file.ts";
 
 const runtime = cpu({ threads: 1 });
@@ -60,6 +60,8 @@ describe("rows in 8 bits", () => {
 		const magnitude = 2 ** ((Math.floor(i / headDim) % 60) - 30);
 		return i < headDim ? 0 : (random.uniform() - 0.5) * magnitude;
 	});
+	const { bytes: codedBytes, encode: encodeRows, decode } = rowCodecs.int8;
+	const decodeRows = (bytes: Uint8Array, headDim: number) => decode(new Uint8Array(bytes), headDim);
 	const decoded = decodeRows(encodeRows(rows, headDim), headDim);
 
 	test("are within half a scale, a 254th of a row's largest magnitude", () => {
@@ -76,6 +78,44 @@ describe("rows in 8 bits", () => {
 	test("are what they were, bit for bit, when they come from there", () => {
 		expect(decodeRows(encodeRows(decoded, headDim), headDim)).toEqual(decoded);
 		expect(encodeRows(decoded, headDim)).toEqual(encodeRows(rows, headDim));
+	});
+});
+
+describe.each([16, 24, 64, 96, 2])("rows of %i numbers in 4 bits", (headDim) => {
+	const { bytes, encode, decode } = rowCodecs.int4;
+	const count = 500;
+	const random = new Random(headDim);
+	const rows = Float32Array.from({ length: count * headDim }, (_, i) => {
+		const row = Math.floor(i / headDim);
+		// One channel in eight is large, as in keys.
+		return row === 0 ? 0 : (random.uniform() - 0.5) * 2 ** ((row % 12) - 6) * (i % 8 === 3 ? 20 : 1);
+	});
+	const coded = new Uint8Array(encode(rows, headDim));
+	const decoded = decode(coded, headDim);
+	const length = (of: Float32Array): number => Math.sqrt(of.reduce((sum, x) => sum + x * x, 0));
+
+	test("take half a byte a number, and two bytes a row", () => {
+		expect(coded).toHaveLength(count * (headDim / 2 + 2));
+		expect(bytes(count, headDim)).toBe(coded.length);
+	});
+
+	test("are near what they were, a row of zeros the same", () => {
+		let worst = 0;
+		for (let row = 0; row < count; row++) {
+			const [own, got] = [rows, decoded].map((all) => all.subarray(row * headDim, (row + 1) * headDim));
+			const error = length((own as Float32Array).map((x, i) => x - (got?.[i] as number)));
+			// Turning keeps lengths; each turned number errs by half a step, an eighth of the largest, and the one that is the
+			// largest's opposite by a whole.
+			const limit = length(own as Float32Array) * (Math.sqrt(headDim) / 16 + 1 / 8) * 1.01;
+			expect(error).toBeLessThanOrEqual(limit);
+			worst = Math.max(worst, error / Math.max(length(own as Float32Array), 1e-9));
+		}
+		if (headDim >= 16) expect(worst).toBeLessThan(0.3);
+		expect(decoded.subarray(0, headDim)).toEqual(new Float32Array(headDim));
+	});
+
+	test("are what they were, bit for bit, when they come from there", () => {
+		expect(new Uint8Array(encode(decoded, headDim))).toEqual(coded);
 	});
 });
 
@@ -139,6 +179,32 @@ describe("S37: the format of an archive file", () => {
 		expect(await rowsOf(again)).toEqual(got);
 	});
 
+	test.each(["exact", "fast"] as const)("is 4 bits where that is asked for, in %s", async (precision) => {
+		const wide = await saved(precision, "wide.tokmem", { format: "float32" });
+		const { path, bytes, tokens } = await saved(precision, "narrow.tokmem", { format: "int4" });
+		const { layers, kvHeads, headDim } = modelIn(precision).info;
+		expect(await inspectArchive(path)).toMatchObject({ format: "int4", bytes, tokens });
+		const ofTokens = tokens * (4 + layers * kvHeads * 2 * (headDim / 2 + 2));
+		expect(bytes - ofTokens).toBeGreaterThan(0);
+		expect(bytes - ofTokens).toBeLessThan(500);
+		const [want, got] = [await rowsOf(wide.path), await rowsOf(path)];
+		const square = (of: readonly Float32Array[]): number =>
+			of.reduce((sum, rows) => rows.reduce((sum, x) => sum + x * x, sum), 0);
+		const differences = got.map((rows, block) => rows.map((x, i) => x - (want[block]?.[i] as number)));
+		expect(square(differences)).toBeGreaterThan(0);
+		expect(Math.sqrt(square(differences) / square(want))).toBeLessThan(0.12);
+		// A session holds what the file says, as near as its own format is.
+		const session = await modelIn(precision).createSessionWithArchive(path, { policy });
+		const again = join(folder, "again.tokmem");
+		await session.saveArchive(again, { format: "float32" });
+		const held = await rowsOf(again);
+		const rounding = held.map((rows, block) => rows.map((x, i) => x - (got[block]?.[i] as number)));
+		expect(Math.sqrt(square(rounding) / square(got))).toBeLessThan(precision === "exact" ? 1e-12 : 0.01);
+		if (precision === "fast") return;
+		await session.saveArchive(again, { format: "int4" });
+		expect(Buffer.compare(readFileSync(again), readFileSync(path))).toBe(0);
+	});
+
 	test("of a file of version 1, which says none, is float32", async () => {
 		const { path } = await saved("exact", "new.tokmem");
 		const old = join(folder, "old.tokmem");
@@ -156,6 +222,8 @@ describe("S37: the format of an archive file", () => {
 		const path = join(folder, "altered.tokmem");
 		for (const change of [
 			{ format: "int4" },
+			{ format: "int2" },
+			{ format: "toString" },
 			{ format: undefined },
 			{ format: "float32" },
 			{ version: 1.5 },
@@ -168,8 +236,8 @@ describe("S37: the format of an archive file", () => {
 		await expect(inspectArchive(path)).rejects.toThrow(
 			`[tok/lm] ${path}: expected an archive file of version 1 to 2, got 3. Update tok, or read the text again and save its archive.`,
 		);
-		await expect(saved("fast", "none.tokmem", { format: "int4" as "int8" })).rejects.toThrow(
-			'[tok/lm] saveArchive: expected the format "int8" or "float32", got "int4". Leave it out for what the precision has.',
+		await expect(saved("fast", "none.tokmem", { format: "int2" as "int8" })).rejects.toThrow(
+			'[tok/lm] saveArchive: expected the format "int4", "int8" or "float32", got "int2". Leave it out for what the precision has.',
 		);
 	});
 });

@@ -1,20 +1,48 @@
 /**
- * Rows of an archive file in 8 bits: a code for each number and a scale for each entry and head, the format of an 8-bit
+ * How the rows of an archive file are written, and read: as they are, in 8 bits, or in 4 (`archive-nibbles.ts`).
+ *
+ * Rows in 8 bits: a code for each number and a scale for each entry and head, the format of an 8-bit
  * store (`KvFormat`), in the order of the rows. The rule is the store's, and what it gives is what it gives again of its
  * own numbers: a 127th of 127 scales, either rounded to float32, is the scale (of the 2²³ mantissas only those would
  * change that no 127th rounds to). So an 8-bit store that is filled from a file has the very codes and scales again.
  */
 
+import type { ArchiveFormat } from "../model.ts";
+import { decodeNibbles, encodeNibbles, nibbleBytes } from "./archive-nibbles.ts";
+
+export interface RowCodec {
+	/** Bytes of so many rows. */
+	bytes(rows: number, headDim: number): number;
+	/** Rows [n, headDim]. */
+	encode(rows: Float32Array, headDim: number): Uint8Array;
+	/** The reverse, of bytes of their own. */
+	decode(bytes: Uint8Array<ArrayBuffer>, headDim: number): Float32Array;
+}
+
+export const rowCodecs: Readonly<Record<ArchiveFormat, RowCodec>> = {
+	float32: {
+		bytes: (rows, headDim) => rows * headDim * Float32Array.BYTES_PER_ELEMENT,
+		encode: (rows) => new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength),
+		decode: (bytes) => new Float32Array(bytes.buffer),
+	},
+	int8: { bytes: codedBytes, encode: encodeRows, decode: decodeRows },
+	int4: { bytes: nibbleBytes, encode: encodeNibbles, decode: decodeNibbles },
+};
+
+export function isArchiveFormat(format: unknown): format is ArchiveFormat {
+	return typeof format === "string" && Object.hasOwn(rowCodecs, format);
+}
+
 /** −128 is never used. */
 const LARGEST = 127;
 
 /** Bytes of so many rows. */
-export function codedBytes(rows: number, headDim: number): number {
+function codedBytes(rows: number, headDim: number): number {
 	return rows * (headDim + Float32Array.BYTES_PER_ELEMENT);
 }
 
 /** Rows [n, headDim] as codes, int8 [n, headDim], then scales, float32 [n]. Each number errs by half its scale at most. */
-export function encodeRows(rows: Float32Array, headDim: number): Uint8Array {
+function encodeRows(rows: Float32Array, headDim: number): Uint8Array {
 	const count = rows.length / headDim;
 	const codes = new Int8Array(rows.length);
 	const scales = new Float32Array(count);
@@ -34,7 +62,7 @@ export function encodeRows(rows: Float32Array, headDim: number): Uint8Array {
 }
 
 /** The reverse: code · scale, float32 [n, headDim]. */
-export function decodeRows(bytes: Uint8Array, headDim: number): Float32Array {
+function decodeRows(bytes: Uint8Array, headDim: number): Float32Array {
 	const count = bytes.length / codedBytes(1, headDim);
 	const codes = new Int8Array(bytes.buffer, bytes.byteOffset, count * headDim);
 	const scales = new Float32Array(bytes.slice(codes.length).buffer);

@@ -2,16 +2,16 @@
  * An archive in a file, apart from any session: a sealed file whose body is the ids of its tokens, then their un-rotated
  * keys and values block by block. Positions are no part of it, so any stream of the same model can recall it.
  *
- *     ids, int32 [tokens] | per block: [layers, 2, heads, blockSize, headDim], float32, or as `archive-codes.ts` codes it
+ *     ids, int32 [tokens] | per block: [layers, 2, heads, blockSize, headDim], as `archive-codes.ts` writes it
  *
  * Files of version 1, which have no field for it, hold float32.
  */
-import { headCount, type KvFormat, type KvPart, TokError } from "@tok/runtime";
+import { headCount, type KvPart, TokError } from "@tok/runtime";
 import { openBytes, writeBytes } from "../formats/open-bytes.ts";
 import { checkSeal, openSealed, type Seal, type SealedFile, seal } from "../formats/sealed-file.ts";
 import { nextTurn } from "../later.ts";
-import type { ArchiveFileOptions, ArchiveInfo, Precision, WriteTarget } from "../model.ts";
-import { codedBytes, decodeRows, encodeRows } from "./archive-codes.ts";
+import type { ArchiveFileOptions, ArchiveFormat, ArchiveInfo, Precision, WriteTarget } from "../model.ts";
+import { isArchiveFormat, rowCodecs } from "./archive-codes.ts";
 
 const ARCHIVE: Seal = {
 	magic: "TOKMEMO1",
@@ -34,7 +34,7 @@ export interface ArchiveHeader {
 	readonly heads: readonly KvPart[];
 	readonly headDim: number;
 	/** Of the entries in the file, whatever a session keeps them in. */
-	readonly format: KvFormat;
+	readonly format: ArchiveFormat;
 	/** Per block, how often it had been recalled, where the least recalled left. Defaults to nothing known. */
 	readonly recalls?: readonly number[];
 }
@@ -52,7 +52,7 @@ export interface SavedArchive {
 /** The header as it is written. Version 1 had neither of the two. */
 interface StoredHeader extends Omit<ArchiveHeader, "format"> {
 	readonly version?: number;
-	readonly format?: KvFormat;
+	readonly format?: ArchiveFormat;
 }
 
 /** Bytes of the whole file. Nothing is left behind when it fails or is aborted. */
@@ -68,9 +68,7 @@ export async function writeArchive(
 		yield new Uint8Array(Int32Array.from(ids).buffer);
 		let written = 0;
 		for await (const rows of blocks) {
-			yield header.format === "int8"
-				? encodeRows(rows, header.headDim)
-				: new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
+			yield rowCodecs[header.format].encode(rows, header.headDim);
 			written += header.blockSize;
 			onProgress?.(written, header.tokens);
 		}
@@ -106,7 +104,7 @@ export async function openArchive(from: string | Blob, signal?: AbortSignal): Pr
 			*blocks() {
 				for (let block = 0; block < tokens / blockSize; block++) {
 					const bytes = source.read(start + 4 * tokens + block * size, size);
-					yield format === "int8" ? decodeRows(bytes, headDim) : new Float32Array(bytes.buffer);
+					yield rowCodecs[format].decode(bytes, headDim);
 				}
 			},
 			close: () => source.close(),
@@ -156,7 +154,7 @@ function checkedHeader(file: SealedFile): ArchiveHeader {
 		typeof model === "string" &&
 		(precision === "exact" || precision === "fast") &&
 		Number.isSafeInteger(version) &&
-		(format === "float32" || format === "int8") &&
+		isArchiveFormat(format) &&
 		counts &&
 		ascending;
 	const blocks = (tokens as number) / (blockSize as number);
@@ -174,8 +172,7 @@ function checkedHeader(file: SealedFile): ArchiveHeader {
 }
 
 function blockBytes({ heads, blockSize, headDim, format }: ArchiveHeader): number {
-	const rows = headCount(heads) * 2 * blockSize;
-	return format === "int8" ? codedBytes(rows, headDim) : rows * headDim * Float32Array.BYTES_PER_ELEMENT;
+	return rowCodecs[format].bytes(headCount(heads) * 2 * blockSize, headDim);
 }
 
 /** "14.0,14.1,17.1": layer and head. */

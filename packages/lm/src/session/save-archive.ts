@@ -3,6 +3,7 @@ import { formatPolicy } from "@tok/kv-cache";
 import { kvParts, TokError } from "@tok/runtime";
 import type { DecoderState } from "../decoder/decoder-state.ts";
 import type { ArchiveReport, SaveArchiveOptions, WriteTarget } from "../model.ts";
+import { isArchiveFormat } from "./archive-codes.ts";
 import { writeArchive } from "./archive-file.ts";
 import type { SessionModel } from "./session-model.ts";
 
@@ -31,10 +32,10 @@ export async function saveArchive(
 		);
 	const { config, precision } = model.engine;
 	const { format = precision === "fast" ? "int8" : "float32" } = options;
-	if (format !== "int8" && format !== "float32")
+	if (!isArchiveFormat(format))
 		throw new TokError(
 			"lm",
-			`saveArchive: expected the format "int8" or "float32", got "${String(format)}". Leave it out for what the precision has.`,
+			`saveArchive: expected the format "int4", "int8" or "float32", got "${String(format)}". Leave it out for what the precision has.`,
 		);
 	const header = {
 		model: model.fingerprint(),
