@@ -169,7 +169,7 @@ export class LanguageModel implements Model, SessionModel {
 				const { blockSize, tokens } = archive.header;
 				let slot = 0;
 				for (const rows of archive.blocks()) {
-					await state.store.writeSlots(state.archive?.segment ?? 0, slot, rows);
+					await state.store.writeSlots(state.archive?.layout.segment ?? 0, slot, rows);
 					slot += blockSize;
 					onProgress?.(slot, tokens);
 					if (slot % (64 * blockSize) === 0) await nextTurn();

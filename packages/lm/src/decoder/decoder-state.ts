@@ -17,25 +17,15 @@ import {
 import type { RopeFrequencies } from "@tok/rope";
 import { type KvShape, type KvStore, TokError } from "@tok/runtime";
 import type { TokenAttention } from "../model.ts";
-import { ArchiveBlocks, type BlocksSnapshot } from "./archive-blocks.ts";
-import { type ArchiveLayout, archiveLayout, tokensInReach } from "./archive-layout.ts";
-import { type ArchiveExtent, archiveExtent, archiveRows } from "./archive-rows.ts";
+import { archiveLayout, tokensInReach } from "./archive-layout.ts";
+import { type ArchiveExtent, archiveRows } from "./archive-rows.ts";
+import { type ArchiveSnapshot, ArchiveState } from "./archive-state.ts";
 import { AttentionMass, type MassSnapshot, tokensCounted } from "./attention-mass.ts";
 import { paddedSlots } from "./cache-cost.ts";
 import { createStore } from "./create-store.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import { type GraphSegment, isCounted } from "./graph-segments.ts";
-import {
-	type Choosers,
-	checkHeld,
-	chooserOf,
-	choosersOf,
-	type HeldChoice,
-	heldBy,
-	relocated,
-	tokensAlike,
-} from "./held-choice.ts";
-import { type DrawnBlock, type Recalled, RecallTally, type TallySnapshot } from "./recall-tally.ts";
+import type { Choosers } from "./held-choice.ts";
 import type { BatchPlace, StepBatch } from "./step-batch.ts";
 import { StepFeeds, type StepOptions, type StepRow } from "./step-feeds.ts";
 import { type StepResult, stepResult } from "./step-result.ts";
@@ -73,7 +63,7 @@ interface RunResult extends StepResult {
 	readonly run?: AttendedRun | undefined;
 }
 
-interface StateParts {
+interface StateParts extends ArchiveSnapshot {
 	readonly store: KvStore;
 	/** Of the graphs that read the store. Defaults to the policy's own. */
 	readonly segments?: readonly GraphSegment[];
@@ -81,12 +71,6 @@ interface StateParts {
 	readonly tail?: readonly number[];
 	/** Tokens of the archive that came from elsewhere. */
 	readonly attached?: readonly number[];
-	/** What the last generation recalled. */
-	readonly recalled?: TallySnapshot | undefined;
-	/** A choice that holds. */
-	readonly held?: HeldChoice | undefined;
-	/** Of an archive that the least recalled blocks leave. Defaults to none. */
-	readonly blocks?: BlocksSnapshot | undefined;
 	/** What fell on the window, where it is counted. */
 	readonly attentionMass?: MassSnapshot | undefined;
 	/** Its graph tells of attention. Defaults to false. */
@@ -102,15 +86,10 @@ interface AttendedToken {
 }
 
 /** What a session file has besides the snapshot. */
-interface RestoredParts {
+interface RestoredParts extends Omit<StateParts, "store" | "segments" | "place" | "attended"> {
 	readonly shape: KvShape;
 	readonly tail: readonly number[];
 	readonly attached: readonly number[];
-	readonly recalled: TallySnapshot | undefined;
-	readonly held?: HeldChoice | undefined;
-	readonly attention?: boolean | undefined;
-	readonly attentionMass?: MassSnapshot | undefined;
-	readonly blocks?: BlocksSnapshot | undefined;
 }
 
 /** The tokens with which an archive begins. */
@@ -124,11 +103,7 @@ export class DecoderState {
 	readonly cache: KvCache;
 	readonly store: KvStore;
 	/** Undefined when the policy has none. */
-	readonly archive: ArchiveLayout | undefined;
-	/** Heads that recall, in the order in which the graph reports them; none without an archive. */
-	readonly memoryHeads: readonly { readonly layer: number; readonly head: number }[];
-	/** What single tokens recall, while they are counted; undefined without an archive. */
-	readonly tally: RecallTally | undefined;
+	readonly archive: ArchiveState | undefined;
 	/** What attention has fallen on the window; undefined where no compressor asks. */
 	readonly attentionMass: AttentionMass | undefined;
 	/** The tokens with which the archive began. */
@@ -144,10 +119,6 @@ export class DecoderState {
 	/** The last tokens of the stream, `#tailLimit` of them and at times some more. */
 	#tail: number[];
 	readonly #tailLimit: number;
-	/** The last choice, where choices hold for several tokens. */
-	#held: HeldChoice | undefined;
-	/** Of the archive, where the least recalled leave it. */
-	readonly #blocks: ArchiveBlocks | undefined;
 	/** What `readAhead` has read and not settled. */
 	#ahead: Ahead | undefined;
 	/** Undefined before the first token, after a rewind, and where nothing was run or told. */
@@ -162,12 +133,10 @@ export class DecoderState {
 			place,
 			tail = [],
 			attached = [],
-			recalled,
-			held,
 			attention = false,
 			attended,
 			attentionMass,
-			blocks: known = { ids: [], recalls: [] },
+			...known
 		}: StateParts,
 	) {
 		this.#engine = engine;
@@ -182,33 +151,18 @@ export class DecoderState {
 		this.#segments = segments;
 		this.#feeds = new StepFeeds(engine.config, this.#segments);
 		this.#ropes = engine.frequencies(cache.policy, cache.positions);
-		this.archive = archiveLayout(cache.policy);
 		const { queryHeads, kvHeads } = engine.config;
-		const { parts = [], blocks = 0 } = segments[this.archive?.segment ?? -1]?.recall ?? {};
-		this.memoryHeads = parts.flatMap(({ layer, heads }) => heads.map((head) => ({ layer, head })));
-		this.tally =
-			this.archive &&
-			new RecallTally({
-				archive: this.archive,
-				heads: this.memoryHeads.length,
-				group: queryHeads / kvHeads,
-			});
-		if (held !== undefined)
-			checkHeld(held, { length: cache.length, count: this.memoryHeads.length * blocks });
-		this.#held = held;
+		const layout = archiveLayout(cache.policy);
+		const { recall } = segments[layout?.segment ?? -1] ?? {};
+		if (layout !== undefined && recall !== undefined) {
+			const slots = store.shape.slots[layout.segment] ?? 0;
+			const options = { layout, recall, slots, group: queryHeads / kvHeads, attached };
+			this.archive = new ArchiveState(cache, options, known);
+		}
 		if (isCounted(segments)) {
 			this.attentionMass = new AttentionMass(engine.config.layers.length * kvHeads);
 			if (attentionMass !== undefined) this.attentionMass.restore(attentionMass, cache.slots().at(-1) ?? 0);
 		}
-		if (this.archive?.chooses)
-			this.#blocks = new ArchiveBlocks(
-				this.archive,
-				this.memoryHeads.length,
-				cache.snapshot().arrivals ?? [],
-				known,
-			);
-		if (this.archive !== undefined && recalled !== undefined)
-			this.tally?.restore(recalled, (store.shape.slots[this.archive.segment] ?? 0) / this.archive.blockSize);
 	}
 
 	static create(
@@ -261,17 +215,17 @@ export class DecoderState {
 		engine: DecoderEngine,
 		policy: Policy,
 		snapshot: CacheSnapshot,
-		{ shape, tail, attached, recalled, held, attention, attentionMass, blocks }: RestoredParts,
+		{ shape, ...parts }: RestoredParts,
 	): DecoderState {
 		const cache = restoreCache(policy, snapshot);
-		if (attached.length !== cache.attached)
+		if (parts.attached.length !== cache.attached)
 			throw new TokError(
 				"lm",
 				`snapshot: expected the ids of the ${cache.attached} tokens that the archive began with, got ` +
-					`${attached.length}. Save the session again.`,
+					`${parts.attached.length}. Save the session again.`,
 			);
 		const own = engine.segments(policy);
-		if (isCounted(own) && attentionMass === undefined)
+		if (isCounted(own) && parts.attentionMass === undefined)
 			throw new TokError(
 				"lm",
 				`snapshot: expected what attention fell on the window, which ${formatPolicy(policy)} asks for, got none. ` +
@@ -280,17 +234,7 @@ export class DecoderState {
 		const store = createStore(engine, cache, shape);
 		const segments = own.map((segment, i) => ({ ...segment, format: shape.kinds?.[i]?.format ?? "float32" }));
 		try {
-			return new DecoderState(engine, cache, {
-				store,
-				segments,
-				tail,
-				attached,
-				recalled,
-				held,
-				attention,
-				attentionMass,
-				blocks,
-			});
+			return new DecoderState(engine, cache, { ...parts, store, segments });
 		} catch (error) {
 			store.dispose();
 			throw error;
@@ -302,51 +246,17 @@ export class DecoderState {
 		return this.#tail.slice(-this.#tailLimit);
 	}
 
-	/** What was recalled and the archive still holds, by numbers on arrival, in no order. */
-	drawn(): DrawnBlock[] {
-		const { archive, cache, tally } = this;
-		if (archive === undefined || tally === undefined) return [];
-		const { segments, arrivals } = cache.snapshot();
-		const first = (segments[archive.segment]?.start ?? 0) / archive.blockSize;
-		return tally
-			.drawn(first)
-			.map(({ block, shares }) => ({ block: arrivals?.[block - first] ?? block, shares }));
-	}
-
 	/** The tokens of entries that the archive holds, or takes next, by where they arrive. */
-	archivedIds({ start, end }: Range): readonly number[] {
-		const { origin = 0, tokensPerEntry = 1, blockSize = 1 } = this.archive ?? {};
-		const { attached } = this;
-		if (this.#blocks !== undefined && end - start > blockSize) {
-			const blocks = Array.from({ length: (end - start) / blockSize }, (_, i) => start + i * blockSize);
-			return blocks.flatMap((entry) => this.archivedIds({ start: entry, end: entry + blockSize }));
-		}
-		const known = this.#blocks?.ids(start / blockSize);
-		if (known !== undefined) return known;
-		const first = this.cache.length - this.#tail.length;
-		const place = (entry: number): number =>
-			origin + Math.max(0, entry - attached.length) * tokensPerEntry - first;
-		return [...attached.slice(start, end), ...this.#tail.slice(place(start), place(end))];
-	}
-
-	/** What would leave with the archive; undefined when it cannot. */
-	archiveExtent(): ArchiveExtent | undefined {
-		return this.archive?.portable ? archiveExtent(this.cache, this.archive, this.recalls) : undefined;
-	}
-
-	/** How often a block has been recalled, by its number on arrival, in an archive that the least recalled leave. */
-	readonly recalls = (arrival: number): number => this.#blocks?.recalled(arrival) ?? 0;
-
-	/** To go on from elsewhere; undefined for other archives. */
-	get blocks(): BlocksSnapshot | undefined {
-		return this.#blocks?.snapshot();
+	archivedIds(entries: Range): readonly number[] {
+		return this.archive?.ids(entries, this.#tail) ?? [];
 	}
 
 	/** See `archiveRows`. */
 	archiveRows(extent: ArchiveExtent): AsyncIterable<Float32Array> {
 		const { config, pairing } = this.#engine;
-		const { store, archive: layout } = this;
-		if (layout === undefined) throw new TokError("lm", "internal: expected an archive, got none.");
+		const { store, archive } = this;
+		if (archive === undefined) throw new TokError("lm", "internal: expected an archive, got none.");
+		const { layout } = archive;
 		return archiveRows(extent, { config, store, layout, pairing, ropes: this.#ropes });
 	}
 
@@ -358,12 +268,10 @@ export class DecoderState {
 			segments: this.#segments,
 			tail: this.#tail,
 			attached,
-			recalled: this.tally?.snapshot(),
-			held: this.#held,
+			...this.archive?.snapshot(),
 			attention: this.attention,
 			attended: this.#attended,
 			attentionMass: this.attentionMass?.snapshot(),
-			blocks: this.blocks,
 		});
 	}
 
@@ -376,16 +284,11 @@ export class DecoderState {
 		return tokenAttention(run, row, { config, policy, segments: this.#segments, attached });
 	}
 
-	/** The choice of blocks that the next tokens go on with; undefined where each token chooses for itself. */
-	get held(): HeldChoice | undefined {
-		return this.#held;
-	}
-
 	/** Forgets the last `count` tokens. Throws when the policy has not retained them. */
 	rewind(count: number): void {
 		this.cache.rewind(count);
 		if (count > 0) this.attentionMass?.forget(this.#tail.slice(-count));
-		if (this.#held !== undefined && this.#held.at >= this.cache.length) this.#held = undefined;
+		this.archive?.rewound();
 		// From the tail as others see it, so that a restored state remembers no less than this one.
 		if (count > 0) this.#tail = this.tail.slice(0, -count);
 		if (count > 0) this.#attended = undefined;
@@ -400,7 +303,7 @@ export class DecoderState {
 		{ from, to, chunk, scored }: { from: number; to: number; chunk: number; scored: Scored },
 	): Promise<Reading> {
 		await this.settle();
-		const { cache } = this;
+		const { cache, archive } = this;
 		const [recompute] = cache.policy;
 		// Nothing is cached under `recompute`, so tokens that nobody scores need not be read in pieces, or at all.
 		const whole = recompute?.kind === "recompute" && scored !== "all";
@@ -409,27 +312,27 @@ export class DecoderState {
 		// Where only the last token's logits are wanted, the others need not choose for themselves what they recall.
 		const each = scored === "all" || plan.read === 1;
 		if (each) plan = this.#cut(plan);
-		const choosers = each ? this.#choosers(plan.read) : undefined;
+		const choosers = each ? archive?.choosers(plan.read) : undefined;
 		const fresh = Array.from({ length: plan.take }, (_, i) => ids[from + i] as number);
 		const complete = plan.take === to - from;
 		const wanted = scored === "last" && !complete ? "none" : scored;
 		const known = this.attentionMass?.known(fresh) ?? 0;
 		let result: RunResult = { logits: new Float32Array(0), recalled: undefined, fallen: undefined };
 		if (!(whole && wanted === "none")) {
-			const held = this.#heldIn(plan);
+			const held = archive?.heldIn(plan);
 			const row = { plan, ids: this.#fed(plan, fresh), ropes: this.#ropes, held, choosers };
 			const choosing = each ? "each" : "shared";
 			result = await this.#run(row, wanted, { choosing, counting: { from: known, apart: false } });
 		}
-		this.#follow(result.recalled, plan, { start: 0, end: plan.take }, !each);
-		this.#hold(result.recalled, plan, choosers, plan.read - 1);
+		archive?.follow(result.recalled, plan, { start: 0, end: plan.take }, { shared: !each, tail: this.#tail });
+		archive?.hold(result.recalled, plan, choosers, plan.read - 1);
 		const { writes } = plan;
 		this.attentionMass?.count(fresh, { fallen: result.fallen, plan, row: 0, rows: 1, earlier: [], writes });
 		cache.commit(plan);
 		this.#attend(result.run, plan.read - 1);
 		this.#remember(fresh);
 		// A token that is read alone has chosen for itself.
-		if (plan.read === 1) this.#note(result.recalled, plan, 0);
+		if (plan.read === 1) archive?.note(result.recalled, plan, 0);
 		return { take: plan.take, logits: result.logits };
 	}
 
@@ -450,8 +353,8 @@ export class DecoderState {
 		await this.settle();
 		const plan = this.#cut(this.#planAhead(ids.length));
 		const read = ids.slice(0, plan.take);
-		const choosers = this.#choosers(plan.read);
-		const row = { plan, ids: read, ropes: this.#ropes, held: this.#heldIn(plan), choosers };
+		const choosers = this.archive?.choosers(plan.read);
+		const row = { plan, ids: read, ropes: this.#ropes, held: this.archive?.heldIn(plan), choosers };
 		const result = await this.#runAlone(row, "all", {
 			counting: { from: 0, apart: true },
 			attended: [...read.keys()],
@@ -463,6 +366,7 @@ export class DecoderState {
 
 	/** Takes the next row of `readAhead` as read. The first one is already. */
 	keepGuess(): void {
+		const { archive } = this;
 		const ahead = this.#ahead;
 		const id = ahead?.ids[ahead.kept];
 		if (ahead === undefined || id === undefined)
@@ -470,15 +374,16 @@ export class DecoderState {
 		// Entry by entry, so that the counters are right at any moment. Its place is the one that it has in the whole.
 		const plan = this.#plan(1);
 		const { kept, result } = ahead;
-		this.#follow(result.recalled, ahead.plan, { start: kept, end: kept + 1 }, false);
-		this.#hold(result.recalled, ahead.plan, ahead.choosers, kept);
+		const row = { start: kept, end: kept + 1 };
+		archive?.follow(result.recalled, ahead.plan, row, { shared: false, tail: this.#tail });
+		archive?.hold(result.recalled, ahead.plan, ahead.choosers, kept);
 		const writes = plan.writes.map((write) => ({ ...write, row: write.row + kept }));
 		const { fallen } = result;
 		const { length: rows } = ahead.ids;
 		this.attentionMass?.count([id], { fallen, plan, row: kept, rows, earlier: ahead.writes, writes });
 		this.cache.commit(plan);
 		ahead.writes.push(...writes);
-		this.#note(result.recalled, ahead.plan, kept);
+		archive?.note(result.recalled, ahead.plan, kept);
 		this.#attend(result.run, kept);
 		ahead.kept++;
 		this.#remember([id]);
@@ -497,32 +402,8 @@ export class DecoderState {
 	}
 
 	#plan(count: number, scored: "all" | "last" = "all"): Plan {
-		return this.cache.plan(count, { scored, recalled: this.recalls });
-	}
-
-	/** The choice that holds, where a plan leaves its blocks. */
-	#heldIn(plan: Plan): HeldChoice | undefined {
-		return this.archive && relocated(this.#held, plan, this.archive);
-	}
-
-	/**
-	 * Takes note of what changed places before a run, and of what tokens [start, end) of it recalled. Called before they
-	 * are committed.
-	 */
-	#follow(recalled: Recalled | undefined, plan: Plan, rows: Range, shared: boolean): void {
-		const { archive, tally } = this;
-		const view = plan.segments[archive?.segment ?? -1];
-		if (archive === undefined || view === undefined || this.#blocks === undefined) return;
-		const { blockSize } = archive;
-		if (rows.start === 0) {
-			for (const { from, entries, to, into } of plan.transfers)
-				if (from === to)
-					tally?.move(entries.start / blockSize, into.start / blockSize, view.slots / blockSize);
-			this.#held = this.#heldIn(plan);
-		}
-		const tokensOf = (arrival: number): readonly number[] =>
-			this.archivedIds({ start: arrival * blockSize, end: (arrival + 1) * blockSize });
-		this.#blocks.follow(view, rows, recalled, { shared, tokensOf });
+		const { recalls } = this.archive ?? {};
+		return this.cache.plan(count, { scored, ...(recalls && { recalled: recalls }) });
 	}
 
 	/** Guesses that would need larger buffers are left out, so that what a session allocates does not depend on them. */
@@ -535,45 +416,16 @@ export class DecoderState {
 		return first;
 	}
 
-	/** Who chooses of the next tokens; undefined where each does. */
-	#choosers(tokens: number): Choosers | undefined {
-		const { archive, cache } = this;
-		if (archive === undefined || archive.every === 1) return undefined;
-		return choosersOf(this.#held, cache.length, tokens, archive.every);
-	}
-
 	/** A plan of no more tokens than see what their choosers saw, and send on what has been counted. */
 	#cut(whole: Plan): Plan {
 		const receiver = this.attentionMass && whole.segments.at(-2);
 		const counted = receiver === undefined ? whole.take : tokensCounted(receiver);
 		const plan = counted < whole.take ? this.#plan(counted) : whole;
 		for (let cut = plan; ; ) {
-			const choosers = this.#choosers(cut.read);
-			const view = cut.segments[this.archive?.segment ?? -1];
-			const alike = choosers && view ? tokensAlike(view, choosers) : cut.read;
+			const alike = this.archive?.alike(cut) ?? cut.read;
 			if (alike >= cut.read) return cut;
 			cut = this.#plan(alike);
 		}
-	}
-
-	/** Holds what the chooser of token `row` of a run has chosen. Called before that token is committed. */
-	#hold(recalled: Recalled | undefined, plan: Plan, choosers: Choosers | undefined, row: number): void {
-		const { archive, cache } = this;
-		if (archive === undefined || archive.every === 1) return;
-		const view = plan.segments[archive.segment];
-		// What a prompt's chunk shares is nobody's own.
-		if (choosers === undefined || recalled === undefined || view === undefined) this.#held = undefined;
-		else if (row >= choosers.keeping) {
-			const chooser = chooserOf(choosers, row);
-			const first = this.#ahead === undefined ? cache.length : cache.length - row;
-			const of = { row: chooser, at: first + chooser, heads: this.memoryHeads.length };
-			this.#held = heldBy(recalled, view, of, archive);
-		}
-	}
-
-	#note(recalled: Recalled | undefined, plan: Plan, row: number): void {
-		const view = this.archive && plan.segments[this.archive.segment];
-		if (recalled !== undefined && view !== undefined) this.tally?.add(recalled, view, row);
 	}
 
 	#attend(run: AttendedRun | undefined, row: number): void {

@@ -4,6 +4,7 @@
  * drown among all those on which a little fell.
  */
 
+import type { ArchiveState } from "../decoder/archive-state.ts";
 import type { DecoderState } from "../decoder/decoder-state.ts";
 import type { DrawnBlock } from "../decoder/recall-tally.ts";
 import type { RecalledPassage } from "../model.ts";
@@ -19,11 +20,11 @@ export function recalledPassages(
 ): readonly RecalledPassage[] {
 	const { archive } = state;
 	if (archive === undefined) return [];
-	const { blockSize, origin, tokensPerEntry } = archive;
+	const { blockSize, origin, tokensPerEntry } = archive.layout;
 	const { attached } = state.cache;
 	// What came from elsewhere ends where the stream's own begins.
 	const apart = (block: number): boolean => (block + 1) * blockSize === attached;
-	return joinBlocks(state.drawn(), apart).map(({ first, end, shares }) => {
+	return joinBlocks(archive.drawn(), apart).map(({ first, end, shares }) => {
 		const entries = { start: first * blockSize, end: end * blockSize };
 		const ids = state.archivedIds(entries);
 		const own = entries.start >= attached;
@@ -32,7 +33,7 @@ export function recalledPassages(
 			start: own ? origin + (entries.start - attached) * tokensPerEntry : entries.start,
 			ids,
 			text: tokenizer.decode(ids),
-			...massOf(shares, state.memoryHeads),
+			...massOf(shares, archive.heads),
 		};
 	});
 }
@@ -77,7 +78,7 @@ export function joinBlocks(drawn: readonly DrawnBlock[], apart: (block: number) 
 /** The attention of a range, in the mean, layer by layer and head by head, the most first. */
 function massOf(
 	shares: Float64Array,
-	memoryHeads: DecoderState["memoryHeads"],
+	memoryHeads: ArchiveState["heads"],
 ): Pick<RecalledPassage, "mass" | "layers" | "heads"> {
 	const heads = memoryHeads.map((head, i) => ({ ...head, mass: shares[i] as number }));
 	const byLayer = new Map<number, number[]>();

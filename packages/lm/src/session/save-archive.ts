@@ -14,7 +14,7 @@ export async function saveArchive(
 	options: SaveArchiveOptions,
 ): Promise<ArchiveReport> {
 	const { archive, store, cache } = state;
-	const extent = state.archiveExtent();
+	const extent = archive?.extent();
 	if (archive === undefined || extent === undefined)
 		throw new TokError(
 			"lm",
@@ -22,12 +22,12 @@ export async function saveArchive(
 				`${formatPolicy(cache.policy)}. Write one such as sink:4,memory:4096/8x16,rolling:1020.`,
 		);
 	const { blocks, dropped, sinks, rest } = extent;
-	const { blockSize } = archive;
+	const { segment, blockSize, origin, chooses } = archive.layout;
 	const tokens = blocks.length * blockSize;
 	if (tokens === 0)
 		throw new TokError(
 			"lm",
-			`saveArchive: expected at least a block of ${archive.blockSize} tokens besides ${archive.origin} sinks, got ` +
+			`saveArchive: expected at least a block of ${blockSize} tokens besides ${origin} sinks, got ` +
 				`${cache.length} tokens that were read. Read more first.`,
 		);
 	const { config, precision } = model.engine;
@@ -42,10 +42,10 @@ export async function saveArchive(
 		precision,
 		tokens,
 		blockSize,
-		heads: kvParts(store.shape, archive.segment),
+		heads: kvParts(store.shape, segment),
 		headDim: config.headDim,
 		format,
-		...(archive.chooses && { recalls: blocks.map(({ arrived }) => state.recalls(arrived / blockSize)) }),
+		...(chooses && { recalls: blocks.map(({ arrived }) => archive.recalls(arrived / blockSize)) }),
 	};
 	const ids = blocks.flatMap(({ arrived }) =>
 		state.archivedIds({ start: arrived, end: arrived + blockSize }),

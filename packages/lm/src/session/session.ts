@@ -123,7 +123,7 @@ export class DecoderSession implements Session {
 		try {
 			if (prompt !== undefined) await this.#append(prompt, { signal });
 			for (const id of [...this.#state.tail, ...this.#pending].slice(-LEAST_TAIL)) note(id);
-			this.#state.tally?.begin();
+			this.#state.archive?.tally.begin();
 			const { tokenizer } = this.#model;
 			const detokenizer = tokenizer.createDetokenizer({
 				skipSpecialTokens: true,
@@ -154,7 +154,7 @@ export class DecoderSession implements Session {
 			throw error;
 		} finally {
 			this.#random = sampler.snapshot().random;
-			this.#state.tally?.end();
+			this.#state.archive?.tally.end();
 			try {
 				await this.#state.settle();
 				// A row of the last run's, which would keep the others.
@@ -217,7 +217,8 @@ export class DecoderSession implements Session {
 
 	async save(target: WriteTarget, { data }: SaveOptions = {}): Promise<void> {
 		await this.#exclusively("save", async () => {
-			const { cache, store, tail, attached, tally, held, blocks, attentionMass } = this.#state;
+			const { cache, store, tail, attached, archive, attentionMass } = this.#state;
+			const { recalled, held, blocks } = archive?.snapshot() ?? {};
 			const model = this.#model;
 			const header = {
 				model: model.fingerprint(),
@@ -237,7 +238,7 @@ export class DecoderSession implements Session {
 			};
 			const body = {
 				logits: this.#logits,
-				recalled: tally?.snapshot(),
+				recalled,
 				attentionMass: attentionMass?.snapshot(),
 				cache: store.read(),
 			};
