@@ -20,7 +20,7 @@ import {
 	type Value,
 } from "@tok/graph";
 import {
-	type AttentionWeights,
+	type AttentionOutput,
 	attention,
 	type CachedSegment,
 	embedding,
@@ -33,7 +33,6 @@ import {
 	type Rotation,
 	rmsNorm,
 	type Stored,
-	type Traces,
 } from "@tok/graph/blocks";
 import { type Pairing, ropeFrequencies } from "@tok/rope";
 import { type BlockProducts, type GraphFile, headCount, kvNames } from "@tok/runtime";
@@ -66,7 +65,7 @@ import type { Weights } from "./weights.ts";
 export interface DecoderOptions {
 	/** How matrices that stay in blocks are multiplied; undefined dequantises them. */
 	readonly blockProducts: BlockProducts | undefined;
-	/** Computes in float16, but for the logits. Not with an archive. */
+	/** Computes in float16, but for the logits and sums of attention. Not with an archive. */
 	readonly half: boolean;
 	/** Segments of the cache that the graph attends to, in the policy's order. */
 	readonly segments: readonly GraphSegment[];
@@ -82,17 +81,14 @@ export function buildDecoder(config: DecoderConfig, stored: Weights, options: De
 	const graph = new GraphBuilder(config.architecture);
 	const weights = new DecoderWeights(graph, config, stored, options);
 	const step = new StepInputs(graph, config, options);
-	const fresh: Value<"float32">[] = [];
-	const recalled: Traces[] = [];
-	const attention = { [ATTENTION]: [], [ATTENTION_RECALLING]: [] };
-	const fallen: AttentionWeights[] = [];
+	const parts: LayerParts = new Map();
 	const embedded = embedding(step.ids, weights.embeddings()); // [batch · tokens, hidden]
 	const stream = new ResidualStream(
 		config.embeddingScale === 1 ? embedded : mul(embedded, config.embeddingScale),
 	);
 	config.layers.forEach((kind, layer) => {
 		graph.scope(`layers.${layer}`, () =>
-			decoderLayer({ config, weights, step, stream, kind, layer, fresh, recalled, attention, fallen }),
+			decoderLayer({ graph, config, weights, step, stream, kind, layer, parts }),
 		);
 	});
 	const last = stream.normed(weights.norm("norm"), config.epsilon); // [logitRows, hidden]
@@ -100,66 +96,36 @@ export function buildDecoder(config: DecoderConfig, stored: Weights, options: De
 		graph.scope(HEAD, () => linear(last, weights.head())),
 		LOGITS,
 	);
-	graph.output(concat(fresh, 1), kvNames.fresh);
-	if (recalled.length > 0) {
+	for (const [name, ofLayers] of parts)
 		graph.output(
-			concat(
-				recalled.map(({ blocks }) => blocks),
-				1,
-			),
-			RECALLED_BLOCKS,
+			graph.scope(name, () => concat(ofLayers, 1)),
+			name,
 		);
-		graph.output(
-			concat(
-				recalled.map(({ mass }) => mass),
-				1,
-			),
-			RECALLED_MASS,
-		);
-	}
-	for (const [name, layers] of Object.entries(attention))
-		if (layers.length > 0) graph.output(concat(layers, 1), name);
-	const { countedTokens: counted } = step;
-	if (counted !== undefined)
-		graph.scope(MASS, () => {
-			const all = (parts: readonly Value<"float32">[]): Value<"float32"> =>
-				concat(
-					parts.map((weights) => attentionMass(weights, counted)),
-					1,
-				);
-			graph.output(all(fallen.flatMap(({ segments }) => segments.at(-1) ?? [])), MASS_CACHED);
-			graph.output(all(fallen.map(({ fresh }) => fresh)), MASS_FRESH);
-		});
-	const whole = [HEAD, MASS];
-	const except = (node: string): boolean => whole.some((scope) => node.startsWith(`${scope}/`));
-	return graph.build({ half: options.half ? { except } : undefined });
+	return graph.build({ half: options.half ? { except: inFull } : undefined });
 }
 
 /** Scope of the product that gives logits. Float16 steps by 1/64 where the likely ones lie. */
 const HEAD = "head";
-/** Scope of the sums of attention, which a long chunk makes large. */
-const MASS = "mass";
 
-/** Weights [batch, kvHeads, group, tokens, entries], summed over the group and some tokens: [batch, kvHeads, rows, entries]. */
-function attentionMass(weights: Value<"float32">, counted: Value<"float32">): Value<"float32"> {
-	return matMul(counted, reduceSum(weights, [2]));
+/** Scopes that stay in float32. To a sum in float16 that has grown, small weights of attention add nothing. */
+const FULL: ReadonlySet<string> = new Set([HEAD, MASS_CACHED, MASS_FRESH]);
+
+function inFull(node: string): boolean {
+	return node.split("/").some((scope) => FULL.has(scope));
 }
 
+/** What layers give besides the stream, by the output that has it of all of them, side by side along axis 1. */
+type LayerParts = Map<string, Value[]>;
+
 interface LayerContext {
+	readonly graph: GraphBuilder;
 	readonly config: DecoderConfig;
 	readonly weights: DecoderWeights;
 	readonly step: StepInputs;
 	readonly stream: ResidualStream;
 	readonly kind: LayerKind;
 	readonly layer: number;
-	/** Collects each layer's keys, then its values. */
-	readonly fresh: Value<"float32">[];
-	/** Collects what each layer that has an archive recalls. */
-	readonly recalled: Traces[];
-	/** Collects each layer's weights, of the tokens that are asked for, by the output that tells them. */
-	readonly attention: Readonly<Record<string, Value<"float32">[]>>;
-	/** Collects each layer's attention. */
-	readonly fallen: AttentionWeights[];
+	readonly parts: LayerParts;
 }
 
 /** One layer: x + attention(norm(x)), then x + mlp(norm(x)), with norms where the architecture has them. */
@@ -178,7 +144,7 @@ function decoderLayer(context: LayerContext): void {
 }
 
 function selfAttention(x: Rows, context: LayerContext): Rows {
-	const { config, weights, step, kind, layer, fresh, recalled, attention: told, fallen } = context;
+	const { config, weights, step, kind, layer } = context;
 	const { queryHeads, kvHeads, headDim, epsilon } = config;
 	const norms = weights.queryKeyNorms(layer);
 	// A norm is over one head or over all of them, as long as its weight.
@@ -206,14 +172,38 @@ function selfAttention(x: Rows, context: LayerContext): Rows {
 		mask: step.mask(kind),
 		sinks: weights.sinks(layer),
 	});
-	fresh.push(attended.key, value);
-	fallen.push(attended.weights);
-	if (attended.recalled !== undefined) recalled.push(attended.recalled);
-	if (step.attentionRows !== undefined) {
-		const asked = gather(attended.weights.joined, step.attentionRows, 3); // [batch, kvHeads, group, attended, columns]
-		told[attended.recalled === undefined ? ATTENTION : ATTENTION_RECALLING]?.push(asked);
-	}
+	collect(context, attended, value);
 	return linear(reshape(attended.output, [-1, queryHeads * headDim]), weights.attentionOutput(layer));
+}
+
+/** The layer's part of what the graph gives besides logits. */
+function collect(
+	{ graph, step, parts }: LayerContext,
+	{ key, weights, recalled }: AttentionOutput,
+	value: Value<"float32">,
+): void {
+	const give = (name: string, ...values: readonly Value[]): void => {
+		parts.set(name, [...(parts.get(name) ?? []), ...values]);
+	};
+	give(kvNames.fresh, key, value);
+	if (recalled !== undefined) {
+		give(RECALLED_BLOCKS, recalled.blocks);
+		give(RECALLED_MASS, recalled.mass);
+	}
+	const { attentionRows, countedTokens } = step;
+	if (attentionRows !== undefined) {
+		const asked = gather(weights.joined, attentionRows, 3); // [batch, kvHeads, group, attended, columns]
+		give(recalled === undefined ? ATTENTION : ATTENTION_RECALLING, asked);
+	}
+	const window = weights.segments.at(-1);
+	if (countedTokens === undefined || window === undefined) return;
+	for (const [name, of] of [
+		[MASS_CACHED, window],
+		[MASS_FRESH, weights.fresh],
+	] as const) {
+		const summed = graph.scope(name, () => matMul(countedTokens, reduceSum(of, [2])));
+		give(name, summed); // [batch, kvHeads, rows, entries]
+	}
 }
 
 function feedForward(x: Rows, { config, weights, layer }: LayerContext): Rows {
