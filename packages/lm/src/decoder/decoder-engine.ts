@@ -72,7 +72,7 @@ export class DecoderEngine {
 	 */
 	graph(segments: readonly GraphSegment[], attention = false): Promise<GraphSession> {
 		this.checkOpen();
-		const name = attention ? `${this.#nameOf(segments)}, telling of attention` : this.#nameOf(segments);
+		const name = attention ? `${this.#nameOf(segments)}, attention` : this.#nameOf(segments);
 		const known = this.#graphs.get(name);
 		if (known !== undefined) return known;
 		const loading = this.#load(segments, attention, name);

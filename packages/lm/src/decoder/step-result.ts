@@ -18,11 +18,11 @@ export interface StepResult {
 	readonly recalled: Recalled | undefined;
 	/** Of all rows of the batch; undefined where the graph does not report it. */
 	readonly fallen: FallenAttention | undefined;
-	/** Of a graph that tells of it, which runs no batches. */
+	/** What the graph told of it; absent in what is one session's of a batch. */
 	readonly attention?: Attended;
 }
 
-/** Softmax weights of some tokens of a run; see `ATTENTION`. */
+/** Softmax weights of some tokens of a run, from a graph that tells of attention; see `ATTENTION`. */
 export interface Attended {
 	readonly plain: Float32Array | undefined;
 	readonly recalling: Float32Array | undefined;

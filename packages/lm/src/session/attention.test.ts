@@ -116,7 +116,7 @@ describe("S44: it is asked for", () => {
 		await plain.fork().append("a");
 		expect(loaded).toHaveBeenCalledTimes(before + 1);
 		expect(() => plain.attention()).toThrow(
-			"[tok/lm] attention: expected a session that tells of attention, got one that does not.",
+			"[tok/lm] attention: expected a session with attention, got one without.",
 		);
 		await fresh.prepare(policy, { attention: true });
 		expect(loaded).toHaveBeenCalledTimes(before + 2);
@@ -138,7 +138,7 @@ describe("S44: it is asked for", () => {
 		const path = join(folder, "telling.session");
 		await session.save(path);
 		const silent = await model.restoreSession(path);
-		expect(() => silent.attention()).toThrow("expected a session that tells of attention");
+		expect(() => silent.attention()).toThrow("expected a session with attention");
 		const restored = await model.restoreSession(path, { attention: true });
 		expect(restored.attention()).toBeUndefined();
 		await restored.append("a");
@@ -154,8 +154,7 @@ describe("S44: it is asked for", () => {
 
 	test("not in a batch", async () => {
 		using batch = model.createBatch({ policy, size: 2 });
-		const refusal =
-			"[tok/lm] createSession: expected a session of a batch, which tells of no attention, got { attention: true }";
+		const refusal = "[tok/lm] createSession: expected no attention in a batch, got { attention: true }";
 		expect(() => batch.createSession({ attention: true })).toThrow(refusal);
 		await expect(batch.createSessionWithArchive("none", { attention: true })).rejects.toThrow(refusal);
 		expect(batch.open).toBe(0);

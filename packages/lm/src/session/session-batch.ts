@@ -78,7 +78,6 @@ function checkAlone({ attention }: Partial<SessionOptions>): void {
 	if (attention === true)
 		throw new TokError(
 			"lm",
-			"createSession: expected a session of a batch, which tells of no attention, got { attention: true }. " +
-				"Create it with the model's createSession.",
+			"createSession: expected no attention in a batch, got { attention: true }. Use the model's createSession.",
 		);
 }

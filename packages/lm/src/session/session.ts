@@ -175,7 +175,7 @@ export class DecoderSession implements Session {
 		if (!this.#state.attention)
 			throw new TokError(
 				"lm",
-				"attention: expected a session that tells of attention, got one that does not. Create it with { attention: true }.",
+				"attention: expected a session with attention, got one without. Create it with { attention: true }.",
 			);
 		return this.#state.tokenAttention();
 	}
