@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { loadModel } from "../load-model.ts";
 import type { Model, Session, TokenAttention } from "../model.ts";
 import { collect } from "../testing/collect.ts";
+import { halfCpu } from "../testing/half-runtime.ts";
 import { removeFolder, tinyConfig, tinyModelFolder } from "../testing/tiny-model.ts";
 
 const runtime = cpu({ threads: 1 });
@@ -30,7 +31,7 @@ afterAll(async () => {
 const open = (): Session => model.createSession({ policy, attention: true });
 
 /** What the session tells, with every head's whole attention checked. */
-function told(session: Session): TokenAttention {
+function told(session: Session, tolerance = 1e-5): TokenAttention {
 	const attention = session.attention() as TokenAttention;
 	const { layers, heads, entries, weights, recalled, learned } = attention;
 	expect([layers, heads]).toEqual([tinyConfig.num_hidden_layers, tinyConfig.num_attention_heads]);
@@ -38,7 +39,7 @@ function told(session: Session): TokenAttention {
 		const on = weights.subarray(row * entries.length, (row + 1) * entries.length);
 		const sum = on.reduce((total, weight) => total + weight, 0);
 		expect(Math.abs(sum + (recalled[row] as number) + (learned[row] as number) - 1)).toBeLessThanOrEqual(
-			1e-5,
+			tolerance,
 		);
 	}
 	return attention;
@@ -104,6 +105,14 @@ describe("S42: attention() is of the token that was read last", () => {
 		await session.append(story);
 		await collect(session.generate({ ...greedy, maxTokens: 5 }));
 		expect(told(session).entries.length).toBeGreaterThan(32);
+	});
+
+	test("in half precision too, to three digits", async () => {
+		await using half = halfCpu({ threads: 1 });
+		await using fast = await loadModel(folder, { runtime: half, precision: "fast" });
+		const session = fast.createSession({ policy: parsePolicy("sink:4,rolling:28"), attention: true });
+		await session.append(story);
+		expect(told(session, 1e-3).entries).toHaveLength(33);
 	});
 });
 
