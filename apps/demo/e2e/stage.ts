@@ -131,7 +131,10 @@ export async function stop(page: Page, most = 2000): Promise<void> {
 	assert(took < most, `expected lanes to stop within ${most} ms, got ${Math.round(took)}`);
 }
 
-export async function begin(page: Page, view: "Endless" | "Remember" | "Chat" | "Sinks"): Promise<void> {
+export async function begin(
+	page: Page,
+	view: "Endless" | "Remember" | "Chat" | "Sinks" | "Inside",
+): Promise<void> {
 	await page.getByRole("link", { name: view }).click();
 	if (view !== "Chat")
 		await page.getByRole("button", { name: view === "Remember" ? "Ask" : "Run", exact: true }).click();

@@ -16,6 +16,7 @@ export async function views(stage: Stage): Promise<void> {
 	);
 	await step("a message that is stopped is closed, and the chat goes on", () => stoppedMessage(page));
 	await step("one sink is enough, and none is not", () => sinks(page));
+	await step("heads are looked into, token by token", () => inside(page));
 	await step("the other backend runs the same lanes", () => otherBackend(page));
 	await step("the model is there without a network", async () => {
 		await context.route("**/models/**", (route) => route.abort());
@@ -101,6 +102,33 @@ async function sinks(page: Page): Promise<void> {
 	await page.getByRole("button", { name: "Run" }).waitFor({ timeout: 3 * MINUTES });
 	const [none = 0, one = 0] = (await page.locator("td.mono").allInnerTexts()).map(Number);
 	assert(none > 1.5 * one, `expected the window without sinks to break, got ${none} against ${one}`);
+}
+
+async function inside(page: Page): Promise<void> {
+	await begin(page, "Inside");
+	await atLeast(page, 300);
+	await page.getByRole("button", { name: "Pause" }).click();
+	const goOn = page.getByRole("button", { name: "Go on" });
+	await goOn.waitFor();
+	const [before = 0] = await figuresOf(page, "tokens");
+	await page.getByRole("button", { name: "One token" }).click();
+	await page.waitForFunction((tokens) => figures("tokens")[0] === tokens + 1, before);
+	await goOn.waitFor();
+	const onSinks = async (): Promise<number> =>
+		Number.parseFloat((await page.locator("#inside-view dd").nth(1).textContent()) ?? "");
+	const share = await onSinks();
+	assert(share > 10, `expected much of the attention on four sinks of 257 entries, got ${share} %`);
+	await page.getByRole("gridcell", { name: "layer 3, head 1", exact: true }).click();
+	await page.keyboard.press("ArrowRight");
+	await page.getByRole("heading", { name: "layer 4, head 1" }).waitFor();
+	await page.getByRole("slider").press("Home");
+	await page.getByText(/token 0, sinks, slot 0: /).waitFor();
+	await page.getByLabel("Policy").fill("rolling:60");
+	await page.getByRole("button", { name: "Run", exact: true }).click();
+	await atLeast(page, 100);
+	assert.equal(await onSinks(), 0);
+	await page.getByRole("button", { name: "Pause" }).click();
+	await goOn.waitFor();
 }
 
 /** SwiftShader, where there is no GPU: slow. */

@@ -3,7 +3,7 @@
  * its result. `lib/rpc.ts` carries them; an AbortSignal becomes a cancel message, an error its message.
  */
 import type { Positions } from "@tok/kv-cache";
-import type { Precision, Progress, Sampling } from "@tok/lm";
+import type { Precision, Progress, Sampling, TokenAttention } from "@tok/lm";
 import type { BackendName, BackendOffer } from "./lib/pick-runtime.ts";
 import type { SlotSegment } from "./lib/slot-map.ts";
 
@@ -23,6 +23,11 @@ export interface Calls {
 	readonly forget: Call<string, null>;
 	readonly stream: Call<StreamRequest, null, LaneEvent>;
 	readonly remember: Call<RememberRequest, null, RememberEvent>;
+	/** Goes on with the stream that is looked into, or begins one, until it is paused. */
+	readonly lookInside: Call<InsideRequest, null, InsideFrame>;
+	/** Unlike a cancelled one, a call that is paused still tells of the token that was under way. */
+	readonly pauseInside: Call<null, null>;
+	readonly leaveInside: Call<null, null>;
 	/** The chat that is open, if one is: it outlives the view. */
 	readonly chat: Call<null, ChatState | null>;
 	readonly openChat: Call<ChatRequest, ChatState>;
@@ -44,6 +49,8 @@ export interface LoadedModel {
 	readonly name: string;
 	readonly architecture: string;
 	readonly layers: number;
+	/** Query heads of a layer. */
+	readonly heads: number;
 	readonly contextLength: number | undefined;
 	readonly precision: Precision;
 	readonly canChat: boolean;
@@ -154,6 +161,38 @@ export type RememberEvent =
 			readonly window: number;
 	  }
 	| { readonly kind: "failed"; readonly lane: number; readonly message: string };
+
+export interface InsideRequest {
+	/** A stream of its own; undefined to go on with the last one. */
+	readonly begin: InsideStream | undefined;
+	/** Frames until it pauses; Infinity for ever. */
+	readonly frames: number;
+}
+
+export interface InsideStream {
+	/** "read" goes through the text, over and over; "write" goes on from it for ever. */
+	readonly mode: "read" | "write";
+	readonly text: string;
+	readonly policy: string;
+	readonly sampling: Sampling;
+	/** Tokens after which a stream without a bound ends. */
+	readonly denseLimit: number;
+}
+
+/** What the last of the tokens that were read looks at. */
+export interface InsideFrame {
+	readonly attention: TokenAttention;
+	/** Of the tokens that were read since the last frame, in order. */
+	readonly texts: readonly string[];
+	/** What it has chosen to come next, where something was chosen. */
+	readonly next: string | undefined;
+	/** The kind of each segment of the policy: "sink", "rolling", … */
+	readonly segments: readonly string[];
+	/** Per token. */
+	readonly milliseconds: number;
+	/** Of the cache's buffers. */
+	readonly bytes: number;
+}
 
 export interface ChatRequest {
 	readonly system: string;

@@ -17,6 +17,7 @@ import type {
 	Session,
 	SessionOptions,
 	SessionStats,
+	TokenAttention,
 } from "@tok/lm";
 
 /** A model on its device. */
@@ -40,6 +41,12 @@ interface Piece {
 	readonly turn: boolean;
 }
 
+interface Beginning {
+	readonly snapshot: Blob | undefined;
+	/** Sessions tell of attention. */
+	readonly attention: boolean;
+}
+
 type Make = (model: Model) => Promise<Session>;
 
 /** Milliseconds in which a browser says that the device is lost, once a call on it has failed. */
@@ -52,6 +59,7 @@ const LEAST_NOTED = 512;
 export class LastingSession {
 	readonly #host: Host;
 	readonly #make: Make;
+	readonly #attention: boolean;
 	#held: Held;
 	#session: Session;
 	#snapshot: Blob | undefined;
@@ -59,9 +67,16 @@ export class LastingSession {
 	#pieces: Piece[] = [];
 	#noted = 0;
 
-	private constructor(host: Host, make: Make, held: Held, session: Session, snapshot: Blob | undefined) {
+	private constructor(
+		host: Host,
+		make: Make,
+		held: Held,
+		session: Session,
+		{ snapshot, attention }: Beginning,
+	) {
 		this.#host = host;
 		this.#make = make;
+		this.#attention = attention;
 		this.#held = held;
 		this.#session = session;
 		this.#snapshot = snapshot;
@@ -69,21 +84,24 @@ export class LastingSession {
 
 	/** Builds the graph of the policy, which takes a while the first time. */
 	static open(host: Host, options: SessionOptions): Promise<LastingSession> {
-		return LastingSession.#begin(host, undefined, async (model) => {
-			await model.prepare(options.policy);
+		const { attention = false } = options;
+		return LastingSession.#begin(host, { snapshot: undefined, attention }, async (model) => {
+			await model.prepare(options.policy, { attention });
 			return model.createSession(options);
 		});
 	}
 
 	static restore(host: Host, file: Blob): Promise<LastingSession> {
-		return LastingSession.#begin(host, file, (model) => model.restoreSession(file));
+		return LastingSession.#begin(host, { snapshot: file, attention: false }, (model) =>
+			model.restoreSession(file),
+		);
 	}
 
-	static async #begin(host: Host, snapshot: Blob | undefined, make: Make): Promise<LastingSession> {
+	static async #begin(host: Host, beginning: Beginning, make: Make): Promise<LastingSession> {
 		for (let losses = 0; ; losses++) {
 			const held = await host.current();
 			try {
-				return new LastingSession(host, make, held, await make(held.model), snapshot);
+				return new LastingSession(host, make, held, await make(held.model), beginning);
 			} catch (error) {
 				if (losses === MOST_LOSSES || !(await isLost(held))) throw error;
 			}
@@ -148,6 +166,11 @@ export class LastingSession {
 		}
 	}
 
+	/** As `Session.attention`. */
+	attention(): TokenAttention | undefined {
+		return this.#session.attention();
+	}
+
 	recalled(): readonly RecalledPassage[] {
 		return this.#session.recalled();
 	}
@@ -185,7 +208,7 @@ export class LastingSession {
 		const snapshot = this.#snapshot;
 		this.#session = await (snapshot === undefined
 			? this.#make(held.model)
-			: held.model.restoreSession(snapshot));
+			: held.model.restoreSession(snapshot, { attention: this.#attention }));
 		const total = this.#noted;
 		let before = 0;
 		for (const { ids, turn } of this.#pieces) {

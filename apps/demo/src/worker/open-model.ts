@@ -70,12 +70,13 @@ async function close(model: Model, runtime: LosableRuntime): Promise<void> {
 }
 
 function describe({ info, chatTemplate }: Model): Omit<LoadedModel, "backend" | "refusals"> {
-	const { name, architecture, layers, kvHeads, contextLength, precision, memoryHeads } = info;
+	const { name, architecture, layers, queryHeads, kvHeads, contextLength, precision, memoryHeads } = info;
 	const heads = memoryHeads.reduce((sum, { heads }) => sum + heads.length, 0);
 	return {
 		name,
 		architecture,
 		layers,
+		heads: queryHeads,
 		contextLength,
 		precision,
 		canChat: chatTemplate !== undefined,

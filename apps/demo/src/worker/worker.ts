@@ -3,6 +3,7 @@ import { serve } from "../lib/rpc.ts";
 import type { Calls } from "../protocol.ts";
 import { Conversation } from "./conversation.ts";
 import { Engine } from "./engine.ts";
+import { Inside } from "./inside.ts";
 import { remember } from "./remember.ts";
 import { runLanes } from "./run-lanes.ts";
 
@@ -10,11 +11,22 @@ const engine = new Engine();
 let chat: Conversation | undefined;
 let chatting: Promise<unknown> = Promise.resolve();
 
+let inside: Inside | undefined;
+let looking: Promise<unknown> = Promise.resolve();
+let pause = new AbortController();
+
 /** One after the other: an answer that was stopped still ends when the next call comes. */
 function inTurn<T>(action: () => Promise<T> | T): Promise<T> {
 	const result = chatting.then(action);
 	chatting = result.catch(() => {});
 	return result;
+}
+
+/** The same, beside a chat. */
+function lookInTurn(action: () => Promise<void>): Promise<null> {
+	const result = looking.then(action);
+	looking = result.catch(() => {});
+	return result.then(() => null);
 }
 
 function openChat(): Conversation {
@@ -43,6 +55,28 @@ serve<Calls>(self as never, {
 		await remember(engine, request, context);
 		return null;
 	},
+	lookInside({ begin, frames }, { signal, emit }) {
+		pause = new AbortController();
+		const paused = AbortSignal.any([signal, pause.signal]);
+		return lookInTurn(async () => {
+			if (begin !== undefined) {
+				await inside?.close();
+				inside = undefined;
+				inside = await Inside.open(engine, begin);
+			}
+			if (inside === undefined) throw new Error("Nothing is looked into. Start anew.");
+			await inside.look(frames, { signal: paused, emit });
+		});
+	},
+	pauseInside() {
+		pause.abort();
+		return null;
+	},
+	leaveInside: () =>
+		lookInTurn(async () => {
+			await inside?.close();
+			inside = undefined;
+		}),
 	chat: () => inTurn(() => chat?.state() ?? null),
 	openChat: (request) =>
 		inTurn(async () => {
