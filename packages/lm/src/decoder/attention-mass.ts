@@ -32,7 +32,7 @@ export interface MassSnapshot {
 }
 
 /** Tokens of a run that are read, and their sum among those of the run. */
-export interface CountedStep {
+interface CountedStep {
 	/** Undefined where nothing was run. */
 	readonly fallen: FallenAttention | undefined;
 	readonly plan: Plan;

@@ -121,9 +121,9 @@ export class Compressors {
 			}
 	}
 
-	/** Whether one of the policy's asks what attention fell on the window. */
-	count(policy: Policy): boolean {
-		return policy.some(({ compressor = "" }) => this.#byName.get(compressor)?.attention === true);
+	/** Whether it wants to know what attention fell on the window. */
+	counts(name: string): boolean {
+		return this.#byName.get(name)?.attention === true;
 	}
 
 	/** Throws when it writes numbers that no cache can hold. */

@@ -108,7 +108,7 @@ export class DecoderEngine {
 		const sendsOn = archiveLayout(policy)?.sendsOn === true;
 		const parts = sendsOn ? headsWithoutWindow(this.config) : this.remembering.heads;
 		const formats = segmentFormats(policy, this.remembering);
-		const counted = this.compressors.count(policy);
+		const counted = policy.some(({ compressor = "" }) => this.compressors.counts(compressor));
 		return policy.map(({ recall, takes, every = 1 }, segment) => ({
 			format: formats[segment] ?? "float32",
 			...(counted && segment === policy.length - 1 && { counted }),

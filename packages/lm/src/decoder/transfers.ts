@@ -39,12 +39,13 @@ async function carryOutOne(
 		policy[segment]?.distance === undefined ? (segments[segment] as SegmentView).origin + entry : 0;
 	const rotation = { ropes, pairing };
 	rows.rotate((i) => -positionIn(from, entries.start + i), rotation);
+	const counted = compressor !== undefined && compressors.counts(compressor) ? attentionMass : undefined;
 	const made =
 		compressor === undefined
 			? rows
 			: rows.merged(takes.group, (group, out, first) => {
 					const head = group.layer * config.kvHeads + group.head;
-					const fell = attentionMass?.of(head, entries.start + first, takes.group) ?? NONE;
+					const fell = counted?.of(head, entries.start + first, takes.group) ?? NONE;
 					compressors.merge(compressor, { ...group, attention: fell }, out);
 				});
 	made.rotate((i) => positionIn(to, into.start + i), rotation);

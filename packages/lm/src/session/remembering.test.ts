@@ -425,6 +425,22 @@ describe("S45: the most used of each group", () => {
 		await own.dispose();
 	});
 
+	test("tells none to a compressor that does not ask, also where another does", async () => {
+		const told = new Set<number>();
+		const watching: Compressor = {
+			merge: ({ entries, attention }, out) => {
+				told.add(attention.length);
+				out.set(entries.subarray(-out.length));
+			},
+		};
+		const own = await loadModel(folder, { runtime, compressors: { watching } });
+		const twice = "sink:4,compressive:8/2/watching,compressive:8/4/most-used,rolling:28";
+		const session = own.createSession({ policy: parsePolicy(twice) });
+		await session.append(story);
+		expect(told).toEqual(new Set([0]));
+		await own.dispose();
+	});
+
 	test("in `fast`, over a window in 8 bits too, a saved session and a fork go on alike", async () => {
 		for (const text of [
 			"sink:4,compressive:8/4/most-used,rolling:28",
