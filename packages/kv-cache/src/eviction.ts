@@ -40,7 +40,7 @@ export function makeRoom(policy: Policy, k: number, state: State, recalled: Reca
 	const { entries: size } = takes as Grouping;
 	const atOnce = Math.min(Math.floor(ARRIVING_TOKENS / size), Math.floor(slots / size / SHARE));
 	const count = Math.max((end - start - slots) / size, atOnce);
-	const leaving = new Set(leastRecalled(arrivals, recalled).slice(0, count));
+	const leaving = new Set(leastRecalled(arrivals, { kept: slots / size, recalled }).slice(0, count));
 	const staying = arrivals.slice(0, count).filter((arrival) => !leaving.has(arrival));
 	const left = arrivals.slice(count);
 	const block = (place: number) => ({ start: start + place * size, end: start + (place + 1) * size });
@@ -55,13 +55,28 @@ export function makeRoom(policy: Policy, k: number, state: State, recalled: Reca
 	return { start: start + count * size, arrivals: left, moves };
 }
 
-/** Blocks in the order in which they leave: the least recalled first, of equals the one that came first. */
-function leastRecalled(arrivals: readonly number[], recalled: Recalled): number[] {
-	const order = arrivals.map((arrival) => ({ arrival, fell: recalled(arrival) }));
+/**
+ * Blocks in the order in which they leave an archive that keeps so many: the least recalled first, of equals the one that
+ * came first. The newest, half as many as are kept, come last: before long nobody can have recalled them.
+ *
+ * @param arrivals Numbers on arrival, in any order.
+ */
+export function leastRecalled(
+	arrivals: readonly number[],
+	{ kept, recalled }: { readonly kept: number; readonly recalled: Recalled },
+): number[] {
+	const newest = new Set([...arrivals].sort((a, b) => b - a).slice(0, Math.floor(kept / 2)));
+	const order = arrivals.map((arrival) => ({
+		arrival,
+		fell: recalled(arrival),
+		isNew: Number(newest.has(arrival)),
+	}));
 	const bad = order.find(({ fell }) => !Number.isFinite(fell));
 	if (bad !== undefined)
 		fail(
 			`recalled: expected a number for block ${bad.arrival}, got ${bad.fell}. Give 0 where nothing is known.`,
 		);
-	return order.sort((a, b) => a.fell - b.fell || a.arrival - b.arrival).map(({ arrival }) => arrival);
+	return order
+		.sort((a, b) => a.isNew - b.isNew || a.fell - b.fell || a.arrival - b.arrival)
+		.map(({ arrival }) => arrival);
 }

@@ -13,6 +13,7 @@ test("the exported names", () => {
 		  "formatPolicy",
 		  "freshMask",
 		  "fullSlots",
+		  "leastRecalled",
 		  "memory",
 		  "parsePolicy",
 		  "recompute",

@@ -5,8 +5,7 @@
  * A block is recalled once by each key/value head and token in whose sight it comes, and once by a prompt's chunk, which
  * shares one choice. Counts tell more here than the attention that fell, of which a few heads give most, always and to
  * whatever is there (docs/memory.md). They fade: when a share of the blocks leaves, all others lose this share of theirs,
- * so what counts is about as long ago as the archive is large. A block that arrives begins with the mean, as nobody could
- * recall it yet: of blocks that are never recalled the oldest leaves first.
+ * so what counts is about as long ago as the archive is large.
  */
 import type { Range, SegmentView } from "@tok/kv-cache";
 import { TokError } from "@tok/runtime";
@@ -114,11 +113,8 @@ export class ArchiveBlocks {
 		const { blockSize } = this.#layout;
 		const count = (end - cached.start) / blockSize;
 		if (this.#blocks.size >= count) return;
-		// Of none there is no mean.
-		const mean =
-			[...this.#blocks.values()].reduce((sum, { recalls }) => sum + recalls, 0) / this.#blocks.size;
 		for (const arrival of arrivals.slice(this.#blocks.size, count))
-			this.#blocks.set(arrival, { ids: tokensOf(arrival), recalls: mean || 0 });
+			this.#blocks.set(arrival, { ids: tokensOf(arrival), recalls: 0 });
 	}
 
 	/** By the token that made choice `row`, or by all where one choice is shared. */

@@ -2,7 +2,7 @@
  * The entries of an archive block by block, as they leave a session: those that lie in it, then the whole blocks of the
  * window after it, their keys rotated back. An archived key has no position, so the blocks mean the same elsewhere.
  */
-import type { CacheSnapshot, KvCache, Range } from "@tok/kv-cache";
+import { type CacheSnapshot, type KvCache, leastRecalled, type Range } from "@tok/kv-cache";
 import { type KvStore, kvParts } from "@tok/runtime";
 import type { ArchiveLayout } from "./archive-layout.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
@@ -53,15 +53,16 @@ export function archiveExtent(
 		const entry = archive.start + i * blockSize;
 		return { entry, arrived: (arrivals[i] ?? entry / blockSize) * blockSize };
 	});
-	const age = (a: ArchivedBlock, b: ArchivedBlock): number => a.arrived - b.arrived;
-	// What is still in the window has had no chance to be recalled.
-	const worth = ({ entry, arrived }: ArchivedBlock): number =>
-		chooses && entry < archive.end ? recalls(arrived / blockSize) : Number.MAX_VALUE;
-	const leaving = [...all].sort((a, b) => worth(a) - worth(b) || age(a, b));
-	const kept = leaving.slice(Math.max(0, all.length - capacity / blockSize)).sort(age);
+	const kept = capacity / blockSize;
+	const numbers = all.map(({ arrived }) => arrived / blockSize);
+	const order = leastRecalled(numbers, { kept, recalled: chooses ? recalls : () => 0 });
+	const leaving = new Set(order.slice(0, Math.max(0, all.length - kept)));
+	const blocks = all
+		.filter(({ arrived }) => !leaving.has(arrived / blockSize))
+		.sort((a, b) => a.arrived - b.arrived);
 	return {
-		blocks: kept,
-		dropped: end / blockSize - kept.length,
+		blocks,
+		dropped: end / blockSize - blocks.length,
 		archived: archive.end,
 		windowOffset: window.start - archive.end,
 		sinks: cache.policy.reduce(

@@ -420,10 +420,8 @@ function keep(held: Held, entry: Entry, { sinks, rolling, memory, compressive }:
 		merge(held.window, rolling);
 		return;
 	}
-	const counts = [...held.recalls.values()];
-	const mean = counts.length === 0 ? 0 : counts.reduce((a, b) => a + b) / counts.length;
 	while (held.window.length - rolling >= memory.blockSize) {
-		held.recalls.set(held.window[0] as Entry, mean);
+		held.recalls.set(held.window[0] as Entry, 0);
 		held.archive.push(...held.window.splice(0, memory.blockSize));
 	}
 	if (memory.eviction === "least-recalled") {
@@ -434,7 +432,7 @@ function keep(held: Held, entry: Entry, { sinks, rolling, memory, compressive }:
 	else while (held.archive.length > memory.capacity) held.archive.splice(0, memory.blockSize);
 }
 
-/** Lets the blocks leave that have been recalled least, an eighth of them or 128 tokens at a time. */
+/** Lets the blocks leave that have been recalled least, but for the newest half: an eighth or 128 tokens at a time. */
 function forget(
 	{ archive, recalls }: Held,
 	{ capacity, blockSize }: { readonly capacity: number; readonly blockSize: number },
@@ -443,8 +441,11 @@ function forget(
 	if (excess <= 0) return;
 	const count = Math.max(excess, Math.min(Math.floor(128 / blockSize), Math.floor(capacity / blockSize / 8)));
 	const before = recalls.size;
+	const blocks = [...recalls];
+	const newest = blocks.splice(blocks.length - Math.floor(capacity / blockSize / 2));
 	// A stable sort: of equals the one that came first.
-	for (const [first] of [...recalls].sort(([, a], [, b]) => a - b).slice(0, count)) {
+	const least = (all: typeof blocks): typeof blocks => all.sort(([, a], [, b]) => a - b);
+	for (const [first] of [...least(blocks), ...least(newest)].slice(0, count)) {
 		recalls.delete(first);
 		archive.splice(archive.indexOf(first), blockSize);
 	}
