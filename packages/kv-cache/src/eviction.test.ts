@@ -246,7 +246,7 @@ test("K40 K41: any sequence of operations agrees with lists kept by hand", () =>
 		}),
 		{ numRuns: 150 },
 	);
-	expect(moved).toBeGreaterThan(1000);
+	expect(moved).toBeGreaterThan(100);
 });
 
 test("K40: without a word on what is recalled the oldest leave first", () => {
