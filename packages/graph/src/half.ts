@@ -30,8 +30,8 @@ class HalfPrecision {
 	readonly #halves = new Map<string, string>();
 	/** Names of all that is float16 now. */
 	readonly #isHalf = new Set<string>();
-	/** Names of casts that were made, by what they cast and to. */
-	readonly #casts = new Map<string, string>();
+	/** Names of what casts have made. */
+	readonly #casts = new Set<string>();
 	/** Constants may share their numbers. */
 	readonly #rounded = new Map<TensorData["data"], Uint16Array>();
 
@@ -102,7 +102,7 @@ class HalfPrecision {
 	#cast(value: Value, from: string, dtype: "float16" | "float32"): string {
 		const name = `${value.name}:${dtype}`;
 		if (!this.#casts.has(name)) {
-			this.#casts.set(name, from);
+			this.#casts.add(name);
 			this.#nodes.push({
 				name: `${name}/Cast`,
 				op: "Cast",

@@ -126,7 +126,7 @@ export class ArchiveBlocks {
 		const [from, end] = [(visibleFrom[row] as number) / blockSize, (visibleTo[row] as number) / blockSize];
 		for (let head = 0; head < this.#heads; head++)
 			for (let i = 0, at = (head * choices + row) * taken; i < taken; i++, at++) {
-				const place = blockAt(Number(blocks[at]), from, slots / blockSize);
+				const place = blockAt(blocks[at] as number, from, slots / blockSize);
 				const arrival = arrivals[place - cached.start / blockSize] as number;
 				const block = this.#blocks.get(arrival);
 				// A choice among fewer blocks than it takes names some that it does not see.

@@ -25,7 +25,7 @@ import { paddedSlots } from "./cache-cost.ts";
 import { createStore } from "./create-store.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import { type GraphSegment, isCounted } from "./graph-segments.ts";
-import type { Choosers } from "./held-choice.ts";
+import { type Choosers, checkHeld } from "./held-choice.ts";
 import type { BatchPlace, StepBatch } from "./step-batch.ts";
 import { StepFeeds, type StepOptions, type StepRow } from "./step-feeds.ts";
 import { type StepResult, stepResult } from "./step-result.ts";
@@ -158,7 +158,7 @@ export class DecoderState {
 			const slots = store.shape.slots[layout.segment] ?? 0;
 			const options = { layout, recall, slots, group: queryHeads / kvHeads, attached };
 			this.archive = new ArchiveState(cache, options, known);
-		}
+		} else if (known.held !== undefined) checkHeld(known.held, { length: cache.length, count: 0 });
 		if (isCounted(segments)) {
 			this.attentionMass = new AttentionMass(engine.config.layers.length * kvHeads);
 			if (attentionMass !== undefined) this.attentionMass.restore(attentionMass, cache.slots().at(-1) ?? 0);

@@ -65,7 +65,7 @@ export function heldBy(
 	const held: number[] = [];
 	for (let head = 0; head < heads; head++)
 		for (let i = 0; i < taken; i++) {
-			const block = blockAt(Number(blocks[(head * choices + row) * taken + i]), from, places);
+			const block = blockAt(blocks[(head * choices + row) * taken + i] as number, from, places);
 			held.push(block < end ? block : -1);
 		}
 	return { at, blocks: held };

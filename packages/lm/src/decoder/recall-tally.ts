@@ -82,7 +82,7 @@ export class RecallTally {
 		const taken = blocks.length / (heads * choices);
 		for (let head = 0; head < heads; head++) {
 			for (let i = 0, at = (head * choices + row) * taken; i < taken; i++, at++) {
-				const place = Number(blocks[at]);
+				const place = blocks[at] as number;
 				const block = blockAt(place, from, inBuffers);
 				const share = mass[at] as number;
 				// A choice among fewer blocks than it takes names some that it does not see.

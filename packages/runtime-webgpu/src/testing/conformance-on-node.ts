@@ -1,4 +1,4 @@
-/** Runs the conformance suite in Node, on the first GPU that Vulkan knows. One line of JSON for each case. */
+/** Runs the conformance suite in Node, on the GPU that Vulkan gives. One line of JSON for each case. */
 import { conformance } from "@tok/runtime/conformance";
 import { create, globals } from "webgpu";
 import { webgpu } from "../webgpu.ts";
