@@ -262,7 +262,7 @@ export class LanguageModel implements Model, SessionModel {
 			for (let from = 0; from < end; ) {
 				signal?.throwIfAborted();
 				const before = from < first - 1;
-				const { take, logits } = await state.read(ids, {
+				const { take, logits, release } = await state.read(ids, {
 					from,
 					to: before ? first - 1 : end,
 					chunk,
@@ -272,6 +272,7 @@ export class LanguageModel implements Model, SessionModel {
 					const row = logits.subarray(i * vocabularySize, (i + 1) * vocabularySize);
 					likelihoods[from + i + 1 - first] = -logSoftmaxAt(row, ids[from + i + 1] as number);
 				}
+				release();
 				from += take;
 				onProgress?.(from);
 			}

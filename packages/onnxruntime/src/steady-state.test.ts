@@ -7,6 +7,7 @@ import { freshRows } from "@tok/runtime/conformance";
 import * as ort from "onnxruntime-common";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { hostMemory } from "./host/host-segment.ts";
+import { SegmentBank } from "./kv/bank.ts";
 import { SegmentStore } from "./kv/store.ts";
 import { Resources } from "./resources.ts";
 
@@ -22,8 +23,9 @@ function fresh(tokens: number): ort.Tensor {
 }
 
 describe("a write", () => {
-	/** Made before arrays are counted. */
-	const outputs = new Map([1, 5].map((rows) => [rows, fresh(rows)]));
+	const windows = [8, 64, 4096];
+	/** Made before arrays are counted, and freed by the write. */
+	const outputs = new Map([1, 5].map((rows) => [rows, windows.map(() => fresh(rows))]));
 	let stored = 0;
 	let allocated = 0;
 
@@ -63,9 +65,9 @@ describe("a write", () => {
 		"R13: of %i rows stores as many numbers whatever the slots, and allocates nothing",
 		async (rows) => {
 			const context = { resources: new Resources("runtime-test", 2 ** 30), memory: hostMemory(ort.Tensor) };
-			for (const slots of [8, 64, 4096]) {
+			for (const [i, slots] of windows.entries()) {
 				const store = SegmentStore.create(context, shape(slots));
-				store.keep(outputs.get(rows));
+				store.keep(outputs.get(rows)?.[i]);
 				stored = 0;
 				allocated = 0;
 				await store.write([{ segment: 1, row: 0, slot: slots - rows, length: rows }]);
@@ -79,6 +81,36 @@ describe("a write", () => {
 		},
 	);
 });
+
+test.runIf("transfer" in ArrayBuffer.prototype)(
+	"rows are freed when they have been written, those of a bank when each of its stores has written them",
+	async () => {
+		const context = { resources: new Resources("runtime-test", 2 ** 30), memory: hostMemory(ort.Tensor) };
+		const write = [{ segment: 1, row: 0, slot: 0, length: 1 }];
+		const freed = ({ data }: ort.Tensor): boolean => (data as Float32Array).length === 0;
+		const one = fresh(1);
+		const store = SegmentStore.create(context, shape(8));
+		store.keep(one);
+		expect(freed(one)).toBe(false);
+		await store.write(write);
+		expect(freed(one)).toBe(true);
+
+		const bank = new SegmentBank(context, shape(8), 3);
+		const [first, second] = [bank.open(0), bank.open(2)];
+		const { data, dims } = freshRows(shape(0), 1);
+		const three = new ort.Tensor(
+			"float32",
+			Float32Array.from({ length: 3 * data.length }, (_, i) => i),
+			[3, ...dims.slice(1)],
+		);
+		bank.places(0, 3).keep(three);
+		await first.write(write);
+		expect(freed(three)).toBe(false);
+		await second.write(write);
+		expect(freed(three)).toBe(true);
+		expect(Math.max(...(await second.readSlots(1, 0, 1)))).toBe(3 * data.length - 1);
+	},
+);
 
 describe("the tensors that feed onnxruntime", () => {
 	const context = { resources: new Resources("runtime-test", 2 ** 30), memory: hostMemory(ort.Tensor) };

@@ -1,4 +1,5 @@
 export { TokError } from "./errors.ts";
+export { freeArray } from "./free-array.ts";
 export { headCount, kvParts, kvSlotBytes } from "./kv-shape.ts";
 export type {
 	Arithmetic,

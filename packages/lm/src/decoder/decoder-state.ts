@@ -46,6 +46,8 @@ export interface Reading {
 	readonly take: number;
 	/** float32 [0, 1 or take, vocabulary] */
 	readonly logits: Float32Array;
+	/** Frees the logits' memory once they have been used; they are empty then. */
+	release(): void;
 }
 
 /** Rows of the last run, the first `kept` of which are the stream's. */
@@ -62,6 +64,14 @@ interface RunResult extends StepResult {
 	/** Of a graph that tells of attention. */
 	readonly run?: AttendedRun | undefined;
 }
+
+/** Of a run that was not needed. */
+const NO_RESULT: RunResult = {
+	logits: new Float32Array(0),
+	release: () => {},
+	recalled: undefined,
+	fallen: undefined,
+};
 
 interface StateParts extends ArchiveSnapshot {
 	readonly store: KvStore;
@@ -317,7 +327,7 @@ export class DecoderState {
 		const complete = plan.take === to - from;
 		const wanted = scored === "last" && !complete ? "none" : scored;
 		const known = this.attentionMass?.known(fresh) ?? 0;
-		let result: RunResult = { logits: new Float32Array(0), recalled: undefined, fallen: undefined };
+		let result: RunResult = NO_RESULT;
 		if (!(whole && wanted === "none")) {
 			const held = archive?.heldIn(plan);
 			const row = { plan, ids: this.#fed(plan, fresh), ropes: this.#ropes, held, choosers };
@@ -333,7 +343,8 @@ export class DecoderState {
 		this.#remember(fresh);
 		// A token that is read alone has chosen for itself.
 		if (plan.read === 1) archive?.note(result.recalled, plan, 0);
-		return { take: plan.take, logits: result.logits };
+		const { logits, release } = result;
+		return { take: plan.take, logits, release };
 	}
 
 	/**
@@ -361,7 +372,8 @@ export class DecoderState {
 		});
 		this.#ahead = { ids: read, plan, choosers, result, writes: [], kept: 0 };
 		this.keepGuess();
-		return { take: plan.take, logits: result.logits };
+		const { logits, release } = result;
+		return { take: plan.take, logits, release };
 	}
 
 	/** Takes the next row of `readAhead` as read. The first one is already. */

@@ -12,7 +12,7 @@ import { cacheShape } from "./cache-cost.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 import { type GraphSegment, isCounted } from "./graph-segments.ts";
 import { StepFeeds, type StepRow } from "./step-feeds.ts";
-import { rowOf, type StepResult, stepResult } from "./step-result.ts";
+import { rowsOf, type StepResult, stepResult } from "./step-result.ts";
 
 /** A session's place: its store, and the way into the batch. */
 export interface BatchPlace {
@@ -135,8 +135,8 @@ export class StepBatch {
 		const logitRows = wanted.map((place) => place - from);
 		const feeds = this.#feeds.of(rows, slots, logitRows);
 		const result = stepResult(await graph.run(feeds, { places: { bank: this.bank, from, to } }));
-		const of = { rows: to - from, logitRows: wanted.length };
-		return (place) => rowOf(result, of, place - from, wanted.indexOf(place));
+		const rowOf = rowsOf(result, to - from, logitRows);
+		return (place) => rowOf(place - from);
 	}
 }
 

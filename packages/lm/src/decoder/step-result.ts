@@ -1,5 +1,5 @@
 /** What a run of the decoder's graph gives besides fresh keys and values, and one session's part of a batch's. */
-import type { Tensor } from "@tok/runtime";
+import { freeArray, type Tensor } from "@tok/runtime";
 import type { FallenAttention } from "./attention-mass.ts";
 import {
 	ATTENTION,
@@ -14,6 +14,8 @@ import type { Recalled } from "./recall-tally.ts";
 
 export interface StepResult {
 	readonly logits: Float32Array; // [logitRows, vocabulary]
+	/** The logits are not needed any more: frees their memory. Once. */
+	release(): void;
 	/** Of all rows of the batch, one after the other; undefined without an archive. */
 	readonly recalled: Recalled | undefined;
 	/** Of all rows of the batch; undefined where the graph does not report it. */
@@ -39,6 +41,7 @@ export function stepResult(outputs: Readonly<Record<string, Tensor>>): StepResul
 	const fresh = outputs[MASS_FRESH]?.data as Float32Array | undefined;
 	return {
 		logits,
+		release: () => freeArray(logits),
 		recalled: blocks && mass && { blocks, mass },
 		...(told && { attention: { plain, recalling } }),
 		fallen: cached && fresh && { cached, fresh },
@@ -46,29 +49,37 @@ export function stepResult(outputs: Readonly<Record<string, Tensor>>): StepResul
 }
 
 /**
- * The part of row `row` of a batch.
+ * The parts of a batch's result, row by row. The logits' memory is freed when every row that has some has released its
+ * own.
  *
- * @param logitRow Its place among those whose logits were wanted; below 0 when they were not.
+ * @param logitRows Rows whose logits were wanted, in their order.
  */
-export function rowOf(
-	{ logits, recalled, fallen }: StepResult,
-	of: { readonly rows: number; readonly logitRows: number },
-	row: number,
-	logitRow: number,
-): StepResult {
-	const part = <T extends Float32Array | Int32Array>(data: T, rows: number, index: number): T => {
-		const width = data.length / Math.max(1, rows);
+export function rowsOf(
+	{ logits, release, recalled, fallen }: StepResult,
+	rows: number,
+	logitRows: readonly number[],
+): (row: number) => StepResult {
+	const part = <T extends Float32Array | Int32Array>(data: T, count: number, index: number): T => {
+		const width = data.length / count;
 		return data.subarray(index * width, (index + 1) * width) as T;
 	};
-	return {
-		logits: logitRow < 0 ? new Float32Array(0) : part(logits, of.logitRows, logitRow),
-		recalled: recalled && {
-			blocks: part(recalled.blocks, of.rows, row),
-			mass: part(recalled.mass, of.rows, row),
-		},
-		fallen: fallen && {
-			cached: part(fallen.cached, of.rows, row),
-			fresh: part(fallen.fresh, of.rows, row),
-		},
+	let inUse = logitRows.length;
+	const releaseOne = (): void => {
+		if (--inUse === 0) release();
+	};
+	return (row) => {
+		const logitRow = logitRows.indexOf(row);
+		return {
+			logits: logitRow < 0 ? new Float32Array(0) : part(logits, logitRows.length, logitRow),
+			release: logitRow < 0 ? () => {} : releaseOne,
+			recalled: recalled && {
+				blocks: part(recalled.blocks, rows, row),
+				mass: part(recalled.mass, rows, row),
+			},
+			fallen: fallen && {
+				cached: part(fallen.cached, rows, row),
+				fresh: part(fallen.fresh, rows, row),
+			},
+		};
 	};
 }

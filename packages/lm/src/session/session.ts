@@ -37,7 +37,7 @@ import { Speculation } from "./speculation.ts";
 export interface SessionMemory {
 	/** Tokens that were chosen or given and not read yet. */
 	readonly pending: readonly number[];
-	/** Of the last token that was read; undefined before the first and after a rewind. */
+	/** Of the last token that was read; undefined before the first and after a rewind. A copy is made. */
 	readonly logits: Float32Array | undefined;
 	/** Where the last generation left its choices; undefined before the first. */
 	readonly random: RandomState | undefined;
@@ -58,7 +58,7 @@ export class DecoderSession implements Session {
 		this.#state = state;
 		this.#chunk = chunk;
 		this.#pending = [...memory.pending];
-		this.#logits = memory.logits;
+		this.#logits = memory.logits?.slice();
 		this.#random = memory.random;
 		model.sessions.add(this);
 	}
@@ -157,9 +157,8 @@ export class DecoderSession implements Session {
 			this.#state.archive?.tally.end();
 			try {
 				await this.#state.settle();
-				// A row of the last run's, which would keep the others.
-				if (speculation !== undefined) this.#logits = this.#logits?.slice();
 			} finally {
+				speculation?.dispose();
 				release();
 			}
 		}
@@ -317,7 +316,7 @@ export class DecoderSession implements Session {
 			signal?.throwIfAborted();
 			this.#checkOpen();
 			const to = this.#pending.length;
-			const { take, logits } = await this.#state.read(this.#pending, {
+			const { take, logits, release } = await this.#state.read(this.#pending, {
 				from: 0,
 				to,
 				chunk: this.#chunk,
@@ -326,8 +325,8 @@ export class DecoderSession implements Session {
 			for (const [row, id] of scores === undefined ? [] : this.#pending.slice(1, take + 1).entries())
 				scores?.push(-logSoftmaxAt(logits.subarray(row * width, (row + 1) * width), id));
 			this.#pending = this.#pending.slice(take);
-			const last = scores === undefined ? logits : logits.slice(-width);
-			this.#logits = scored === "last" && take === to ? last : undefined;
+			this.#note(scored === "last" && take === to ? logits.subarray(-width) : undefined);
+			release();
 			onProgress?.(total - to + take, total);
 		}
 	}
@@ -346,12 +345,18 @@ export class DecoderSession implements Session {
 		else {
 			signal?.throwIfAborted();
 			this.#checkOpen();
-			this.#logits = await readOne(id);
+			this.#note(await readOne(id));
 			this.#pending = [];
 		}
 		if (this.#logits === undefined)
 			throw new TokError("lm", "internal: expected logits after reading, got none.");
 		return this.#logits;
+	}
+
+	/** Keeps a run's logits, in memory of the session's own: the run's is freed. */
+	#note(logits: Float32Array | undefined): void {
+		if (logits === undefined || this.#logits === undefined) this.#logits = logits?.slice();
+		else this.#logits.set(logits);
 	}
 
 	/** Takes the last token back, to be read again for its logits; undefined when there is none. */

@@ -6,7 +6,7 @@
  * A row costs about a quarter of a run, so guesses have to be right one time in three or so: as many are made as were
  * right before, and about twice as many once all of them were.
  */
-import { type DecoderState, LEAST_TAIL } from "../decoder/decoder-state.ts";
+import { type DecoderState, LEAST_TAIL, type Reading } from "../decoder/decoder-state.ts";
 import type { SpeculationCounts } from "../model.ts";
 import { NgramLookup } from "./ngram-lookup.ts";
 
@@ -19,7 +19,8 @@ export class Speculation {
 	/** Of the last run. */
 	#guesses: readonly number[] = [];
 	#accepted = 0;
-	#logits: Float32Array = new Float32Array(0); // [1 + guesses, vocabulary]
+	/** Its logits are [1 + guesses, vocabulary]. */
+	#reading: Reading | undefined;
 	readonly #counts = { guessed: 0, accepted: 0, runs: 0 };
 
 	/** Guesses at most `most` tokens at a time. */
@@ -37,25 +38,35 @@ export class Speculation {
 		this.#lookup.push(id);
 	}
 
-	/** Reads the token that was noted last. `left` tokens at most will be chosen from here on. Returns its logits. */
+	/**
+	 * Reads the token that was noted last. `left` tokens at most will be chosen from here on. Returns its logits, which
+	 * hold until the next call.
+	 */
 	async read(id: number, left: number): Promise<Float32Array> {
 		if (this.#guesses[this.#accepted] === id) {
 			this.#state.keepGuess();
 			this.#accepted++;
 			this.#counts.accepted++;
 		} else await this.#run(id, left);
-		const width = this.#logits.length / (1 + this.#guesses.length);
-		return this.#logits.subarray(this.#accepted * width, (this.#accepted + 1) * width);
+		const { logits } = this.#reading as Reading;
+		const width = logits.length / (1 + this.#guesses.length);
+		return logits.subarray(this.#accepted * width, (this.#accepted + 1) * width);
+	}
+
+	dispose(): void {
+		this.#reading?.release();
+		this.#reading = undefined;
 	}
 
 	async #run(id: number, left: number): Promise<void> {
 		const [guessed, accepted] = [this.#guesses.length, this.#accepted];
 		if (guessed > 0) this.#width = accepted === guessed ? 2 * accepted + 1 : Math.max(1, accepted);
 		const guesses = this.#lookup.guess(Math.min(this.#width, this.#most, left - 1));
-		const { take, logits } = await this.#state.readAhead([id, ...guesses]);
-		this.#guesses = guesses.slice(0, take - 1);
+		const reading = await this.#state.readAhead([id, ...guesses]);
+		this.#reading?.release();
+		this.#reading = reading;
+		this.#guesses = guesses.slice(0, reading.take - 1);
 		this.#accepted = 0;
-		this.#logits = logits;
 		this.#counts.guessed += this.#guesses.length;
 		this.#counts.runs++;
 	}

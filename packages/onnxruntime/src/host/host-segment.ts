@@ -2,7 +2,15 @@
  * One segment's keys and values in host memory, where onnxruntime reads them in place. A write copies only fresh rows,
  * so its cost does not depend on the slots.
  */
-import { headCount, type KvFormat, type KvPart, type KvWrite, kvNames, kvParts } from "@tok/runtime";
+import {
+	freeArray,
+	headCount,
+	type KvFormat,
+	type KvPart,
+	type KvWrite,
+	kvNames,
+	kvParts,
+} from "@tok/runtime";
 import type { Tensor } from "onnxruntime-common";
 import type { BufferFile, FreshRows, Geometry, SegmentBuffers, SegmentMemory } from "../kv/segment.ts";
 import type { TensorClass } from "../transfers.ts";
@@ -30,10 +38,13 @@ export function hostMemory(
 		freshRows(fresh, batch) {
 			const data = fresh.data as Float32Array;
 			const size = data.length / batch;
+			let inUse = batch;
 			return Array.from({ length: batch }, (_, i) => ({
 				data: data.subarray(i * size, (i + 1) * size),
 				tokens: fresh.dims[2] as number,
-				release: () => {},
+				release: () => {
+					if (--inUse === 0) freeArray(data);
+				},
 			}));
 		},
 	};

@@ -1,4 +1,5 @@
 /** R1–R9 and R26: loading and running graphs. */
+import { freeArray } from "../free-array.ts";
 import type { DType, GraphFile, GraphSession, Runtime, Tensor, TypedArrays } from "../runtime.ts";
 import {
 	type ConformanceCase,
@@ -225,6 +226,14 @@ export const graphCases: readonly ConformanceCase[] = [
 		expectEqual("the first run's output", first.data, Float32Array.of(1, 2));
 		(first.data as Float32Array).fill(9);
 		expectEqual("the next run's output", only(await session.run({ x }), "y").data, Float32Array.of(7, 7));
+	}),
+	conformanceCase("R8b", "an output's memory may be freed, and the next run has its own", async (runtime) => {
+		const session = await runtime.loadGraph(sums());
+		for (const one of [1, 2, 3]) {
+			const outputs = await session.run({ left: floats([1, 2], [one, 0]), right });
+			expectEqual("sum", outputs.sum?.data ?? [], Float32Array.of(one + 10, 20));
+			for (const { data } of Object.values(outputs)) freeArray(data);
+		}
 	}),
 	conformanceCase("R9a", "runs may overlap, each with feeds and outputs of its own", async (runtime) => {
 		const sessions = [await runtime.loadGraph(sums()), await runtime.loadGraph(sums())];
