@@ -28,7 +28,7 @@ import { type GraphSegment, isCounted } from "./graph-segments.ts";
 import { type Choosers, checkHeld } from "./held-choice.ts";
 import type { BatchPlace, StepBatch } from "./step-batch.ts";
 import { StepFeeds, type StepOptions, type StepRow } from "./step-feeds.ts";
-import { type StepResult, stepResult } from "./step-result.ts";
+import { NO_RESULT, type StepResult, stepResult } from "./step-result.ts";
 import { type AttendedRun, tokenAttention } from "./token-attention.ts";
 import { carryOut } from "./transfers.ts";
 
@@ -64,14 +64,6 @@ interface RunResult extends StepResult {
 	/** Of a graph that tells of attention. */
 	readonly run?: AttendedRun | undefined;
 }
-
-/** Of a run that was not needed. */
-const NO_RESULT: RunResult = {
-	logits: new Float32Array(0),
-	release: () => {},
-	recalled: undefined,
-	fallen: undefined,
-};
 
 interface StateParts extends ArchiveSnapshot {
 	readonly store: KvStore;

@@ -30,6 +30,14 @@ export interface Attended {
 	readonly recalling: Float32Array | undefined;
 }
 
+/** Of a run that was not needed. */
+export const NO_RESULT: StepResult = {
+	logits: new Float32Array(0),
+	release: () => {},
+	recalled: undefined,
+	fallen: undefined,
+};
+
 export function stepResult(outputs: Readonly<Record<string, Tensor>>): StepResult {
 	const blocks = outputs[RECALLED_BLOCKS]?.data as Int32Array | undefined;
 	const mass = outputs[RECALLED_MASS]?.data as Float32Array | undefined;
@@ -64,14 +72,16 @@ export function rowsOf(
 		return data.subarray(index * width, (index + 1) * width) as T;
 	};
 	let inUse = logitRows.length;
-	const releaseOne = (): void => {
-		if (--inUse === 0) release();
-	};
 	return (row) => {
 		const logitRow = logitRows.indexOf(row);
 		return {
-			logits: logitRow < 0 ? new Float32Array(0) : part(logits, logitRows.length, logitRow),
-			release: logitRow < 0 ? () => {} : releaseOne,
+			...NO_RESULT,
+			...(logitRow >= 0 && {
+				logits: part(logits, logitRows.length, logitRow),
+				release() {
+					if (--inUse === 0) release();
+				},
+			}),
 			recalled: recalled && {
 				blocks: part(recalled.blocks, rows, row),
 				mass: part(recalled.mass, rows, row),

@@ -58,7 +58,7 @@ export class DecoderSession implements Session {
 		this.#state = state;
 		this.#chunk = chunk;
 		this.#pending = [...memory.pending];
-		this.#logits = memory.logits?.slice();
+		this.#note(memory.logits);
 		this.#random = memory.random;
 		model.sessions.add(this);
 	}
