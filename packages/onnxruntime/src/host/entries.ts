@@ -15,6 +15,9 @@ export interface EntriesShape {
 /** The largest code. −128 is never used, so that a number and its opposite have opposite codes. */
 const LARGEST = 127;
 
+/** Of the rows that are being put. Kept, so that a write makes no garbage. */
+let inverses = new Float64Array(1);
+
 export class Entries {
 	readonly shape: EntriesShape;
 	readonly data: Float32Array | Int8Array;
@@ -66,50 +69,64 @@ export class Entries {
 	put(head: number, slot: number, length: number, rows: Float32Array): void {
 		const { slots, headDim, slotsInnermost } = this.shape;
 		const { data, scales } = this;
-		const inverse = scales === undefined ? undefined : this.#scale(head * slots + slot, length, rows);
-		const first = (head * slots + slot) * headDim;
+		if (scales !== undefined) return this.#code(head, slot, length, rows);
+		if (slotsInnermost) {
+			// Slot after slot: one row after the other would come back to the same few lines of the processor's cache.
+			let target = head * headDim * slots + slot;
+			for (let d = 0; d < headDim; d++, target += slots)
+				for (let i = 0; i < length; i++) data[target + i] = rows[i * headDim + d] as number;
+		} else data.set(rows.subarray(0, length * headDim), (head * slots + slot) * headDim);
+	}
+
+	/** The same for codes. */
+	#code(head: number, slot: number, length: number, rows: Float32Array): void {
+		const { slots, headDim, slotsInnermost } = this.shape;
+		const data = this.data as Int8Array;
+		const inverse = this.#scale(head * slots + slot, length, rows);
 		if (slotsInnermost) {
 			let target = head * headDim * slots + slot;
 			for (let d = 0; d < headDim; d++, target += slots)
-				for (let i = 0; i < length; i++) {
-					const x = rows[i * headDim + d] as number;
-					data[target + i] = inverse === undefined ? x : Math.round(x * (inverse[i] as number));
-				}
-		} else if (inverse === undefined) data.set(rows.subarray(0, length * headDim), first);
-		else
-			for (let i = 0; i < length * headDim; i++)
-				data[first + i] = Math.round((rows[i] as number) * (inverse[Math.floor(i / headDim)] as number));
+				for (let i = 0; i < length; i++)
+					data[target + i] = Math.round((rows[i * headDim + d] as number) * (inverse[i] as number));
+		} else {
+			const first = (head * slots + slot) * headDim;
+			for (let i = 0, at = 0; i < length; i++)
+				for (let d = 0; d < headDim; d++, at++)
+					data[first + at] = Math.round((rows[at] as number) * (inverse[i] as number));
+		}
 	}
 
 	/** Reads the slots from `slot` on of one head into `rows` [length, headDim]. */
 	take(head: number, slot: number, length: number, rows: Float32Array): void {
 		const { slots, headDim, slotsInnermost } = this.shape;
 		const { data, scales } = this;
-		const scale = (i: number): number =>
-			scales === undefined ? 1 : (scales[head * slots + slot + i] as number);
-		const first = (head * slots + slot) * headDim;
-		if (slotsInnermost) {
-			let source = head * headDim * slots + slot;
-			for (let d = 0; d < headDim; d++, source += slots)
-				for (let i = 0; i < length; i++) rows[i * headDim + d] = (data[source + i] as number) * scale(i);
-		} else
-			for (let i = 0; i < length * headDim; i++)
-				rows[i] = (data[first + i] as number) * scale(Math.floor(i / headDim));
+		const [step, apart] = slotsInnermost ? [1, slots] : [headDim, 1];
+		for (let i = 0; i < length; i++) {
+			const scale = scales === undefined ? 1 : (scales[head * slots + slot + i] as number);
+			let source = head * slots * headDim + (slot + i) * step;
+			for (let d = 0; d < headDim; d++, source += apart)
+				rows[i * headDim + d] = (data[source] as number) * scale;
+		}
 	}
 
-	/** Sets the scales from `at` on for rows [length, headDim]. Returns what numbers are multiplied by to be codes. */
+	/**
+	 * Sets the scales from `at` on for rows [length, headDim]. Returns what their numbers are multiplied by to be codes,
+	 * until the next call.
+	 */
 	#scale(at: number, length: number, rows: Float32Array): Float64Array {
 		const { headDim } = this.shape;
 		const scales = this.scales as Float32Array;
-		return Float64Array.from({ length }, (_, i) => {
+		if (inverses.length < length) inverses = new Float64Array(length);
+		for (let i = 0; i < length; i++) {
 			let most = 0;
 			for (let j = i * headDim; j < (i + 1) * headDim; j++)
 				most = Math.max(most, Math.abs(rows[j] as number));
 			scales[at + i] = most / LARGEST;
 			// By the scale as it is stored, so that what was read from here has the same codes again.
 			const stored = scales[at + i] as number;
-			return stored > 0 ? 1 / stored : 0;
-		});
+			inverses[i] = stored > 0 ? 1 / stored : 0;
+		}
+		return inverses;
 	}
 }
 
