@@ -65,39 +65,42 @@ export class Entries {
 		this.scales?.fill(0);
 	}
 
-	/** Fills the slots from `slot` on with rows [length, headDim] of one head. */
-	put(head: number, slot: number, length: number, rows: Float32Array): void {
+	/** Fills the slots from `slot` on with the rows [length, headDim] of one head that begin at `rows[from]`. */
+	put(head: number, slot: number, length: number, rows: Float32Array, from: number): void {
 		const { slots, headDim, slotsInnermost } = this.shape;
 		const { data, scales } = this;
-		if (scales !== undefined) return this.#code(head, slot, length, rows);
-		if (slotsInnermost) {
+		if (scales !== undefined) this.#putCodes(head, slot, length, rows, from);
+		else if (slotsInnermost) {
 			// Slot after slot: one row after the other would come back to the same few lines of the processor's cache.
 			let target = head * headDim * slots + slot;
 			for (let d = 0; d < headDim; d++, target += slots)
-				for (let i = 0; i < length; i++) data[target + i] = rows[i * headDim + d] as number;
-		} else data.set(rows.subarray(0, length * headDim), (head * slots + slot) * headDim);
+				for (let i = 0; i < length; i++) data[target + i] = rows[from + i * headDim + d] as number;
+		} else {
+			// Where `set` would need a view, which is garbage for every head of every step.
+			const target = (head * slots + slot) * headDim;
+			for (let i = 0; i < length * headDim; i++) data[target + i] = rows[from + i] as number;
+		}
 	}
 
-	/** The same for codes. */
-	#code(head: number, slot: number, length: number, rows: Float32Array): void {
+	#putCodes(head: number, slot: number, length: number, rows: Float32Array, from: number): void {
 		const { slots, headDim, slotsInnermost } = this.shape;
 		const data = this.data as Int8Array;
-		const inverse = this.#scale(head * slots + slot, length, rows);
+		const inverse = this.#scale(head * slots + slot, length, rows, from);
 		if (slotsInnermost) {
 			let target = head * headDim * slots + slot;
 			for (let d = 0; d < headDim; d++, target += slots)
 				for (let i = 0; i < length; i++)
-					data[target + i] = Math.round((rows[i * headDim + d] as number) * (inverse[i] as number));
+					data[target + i] = Math.round((rows[from + i * headDim + d] as number) * (inverse[i] as number));
 		} else {
-			const first = (head * slots + slot) * headDim;
+			const target = (head * slots + slot) * headDim;
 			for (let i = 0, at = 0; i < length; i++)
 				for (let d = 0; d < headDim; d++, at++)
-					data[first + at] = Math.round((rows[at] as number) * (inverse[i] as number));
+					data[target + at] = Math.round((rows[from + at] as number) * (inverse[i] as number));
 		}
 	}
 
-	/** Reads the slots from `slot` on of one head into `rows` [length, headDim]. */
-	take(head: number, slot: number, length: number, rows: Float32Array): void {
+	/** Reads the slots from `slot` on of one head into the rows [length, headDim] that begin at `rows[from]`. */
+	take(head: number, slot: number, length: number, rows: Float32Array, from: number): void {
 		const { slots, headDim, slotsInnermost } = this.shape;
 		const { data, scales } = this;
 		const [step, apart] = slotsInnermost ? [1, slots] : [headDim, 1];
@@ -105,21 +108,21 @@ export class Entries {
 			const scale = scales === undefined ? 1 : (scales[head * slots + slot + i] as number);
 			let source = head * slots * headDim + (slot + i) * step;
 			for (let d = 0; d < headDim; d++, source += apart)
-				rows[i * headDim + d] = (data[source] as number) * scale;
+				rows[from + i * headDim + d] = (data[source] as number) * scale;
 		}
 	}
 
 	/**
-	 * Sets the scales from `at` on for rows [length, headDim]. Returns what their numbers are multiplied by to be codes,
+	 * Sets the scales from `at` on for the rows that begin at `rows[from]`. Returns what their numbers are multiplied by to be codes,
 	 * until the next call.
 	 */
-	#scale(at: number, length: number, rows: Float32Array): Float64Array {
+	#scale(at: number, length: number, rows: Float32Array, from: number): Float64Array {
 		const { headDim } = this.shape;
 		const scales = this.scales as Float32Array;
 		if (inverses.length < length) inverses = new Float64Array(length);
 		for (let i = 0; i < length; i++) {
 			let most = 0;
-			for (let j = i * headDim; j < (i + 1) * headDim; j++)
+			for (let j = from + i * headDim; j < from + (i + 1) * headDim; j++)
 				most = Math.max(most, Math.abs(rows[j] as number));
 			scales[at + i] = most / LARGEST;
 			// By the scale as it is stored, so that what was read from here has the same codes again.

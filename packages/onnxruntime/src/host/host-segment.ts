@@ -142,7 +142,7 @@ class HostSegment implements SegmentBuffers<HostRows> {
 		for (const { heads, key, value } of this.#parts)
 			for (const entries of [key, value])
 				for (let head = 0; head < heads.length; head++, at += plane)
-					entries.take(head, slot, length, rows.subarray(at, at + plane));
+					entries.take(head, slot, length, rows, at);
 		return rows;
 	}
 
@@ -152,7 +152,7 @@ class HostSegment implements SegmentBuffers<HostRows> {
 		for (const { heads, key, value } of this.#parts)
 			for (const entries of [key, value])
 				for (let head = 0; head < heads.length; head++, at += plane)
-					entries.put(head, slot, length, rows.subarray(at, at + plane));
+					entries.put(head, slot, length, rows, at);
 	}
 
 	write({ row, slot, length }: KvWrite, { data, tokens }: HostRows): void {
@@ -161,9 +161,8 @@ class HostSegment implements SegmentBuffers<HostRows> {
 		for (const { layer, heads, key, value } of this.#parts)
 			heads.forEach((head, i) => {
 				const first = (layer * 2 * kvHeads + head) * plane + row * headDim;
-				key.put(i, slot, length, data.subarray(first, first + length * headDim));
-				const second = first + kvHeads * plane;
-				value.put(i, slot, length, data.subarray(second, second + length * headDim));
+				key.put(i, slot, length, data, first);
+				value.put(i, slot, length, data, first + kvHeads * plane);
 			});
 	}
 
