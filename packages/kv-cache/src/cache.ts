@@ -11,7 +11,7 @@
  */
 import { type Planned, type Positions, planCascade } from "./cascade.ts";
 import { fail, integer } from "./errors.ts";
-import type { Recalled } from "./eviction.ts";
+import { choosingArchive, type Exchange, exchanged, exchangesOf, type Recalled } from "./eviction.ts";
 import type { Plan } from "./plan.ts";
 import { checkPolicy, type Policy } from "./policy.ts";
 import { planRecompute } from "./recompute.ts";
@@ -22,12 +22,6 @@ import { evicted, initialState, retained, rewindable, rewound, type State, turne
 export interface PlanOptions {
 	/** Which new tokens' logits the caller wants. "last" spares `recompute` the others. Defaults to "all". */
 	readonly scored?: "all" | "last";
-	/**
-	 * How much fell on the archived block with this number on arrival (`SegmentView.arrivals`). Where the least recalled
-	 * leave, those with the least do; of equals the one that came first. It has to say the same until a plan is committed.
-	 * Defaults to 0 for all.
-	 */
-	readonly recalled?: Recalled;
 }
 
 export interface CacheOptions {
@@ -60,6 +54,17 @@ export interface KvCache {
 	 * Throws unless `count` is an integer ≥ 1.
 	 */
 	plan(count: number, options?: PlanOptions): Plan;
+	/**
+	 * Where the least recalled blocks leave an archive: what has to change places before the next plan, whose room is made
+	 * of the archive's first blocks. For each in turn, exchange what lies in the two places, then say so (`exchange`). Empty
+	 * unless blocks have to leave that are not the first yet. Changes nothing.
+	 *
+	 * @param recalled How much fell on the archived block with this number on arrival (`SegmentView.arrivals`). Those with
+	 * the least leave; of equals the one that came first.
+	 */
+	exchanges(recalled: Recalled): readonly Exchange[];
+	/** Takes note that two blocks have changed places. Throws unless the archive holds them. */
+	exchange(exchange: Exchange): void;
 	/** Takes the plan's tokens as read. Throws unless this cache made the plan and has not changed since. */
 	commit(plan: Plan): void;
 	/**
@@ -149,6 +154,14 @@ class Cache implements KvCache {
 		this.#state = planned.to;
 	}
 
+	exchanges(recalled: Recalled): readonly Exchange[] {
+		return exchangesOf(this.policy, choosingArchive(this.policy), this.#state, recalled);
+	}
+
+	exchange(exchange: Exchange): void {
+		this.#state = exchanged(this.policy, this.#state, exchange);
+	}
+
 	beginTurn(): void {
 		this.#state = turned(this.policy, this.#state);
 	}
@@ -166,11 +179,11 @@ class Cache implements KvCache {
 		return writeSnapshot(this.policy, this.positions, this.#state);
 	}
 
-	#play(count: number, { scored = "all", recalled = () => 0 }: PlanOptions): Planned {
+	#play(count: number, { scored = "all" }: PlanOptions): Planned {
 		const segment = this.policy[0] as Segment;
 		return segment.kind === "recompute"
 			? planRecompute(segment, this.positions, this.#state, count, scored)
-			: planCascade(this.policy, this.positions, this.#state, { count, recalled });
+			: planCascade(this.policy, this.positions, this.#state, count);
 	}
 }
 

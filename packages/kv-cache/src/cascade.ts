@@ -6,7 +6,7 @@
  * the retained entries count 0, 1, 2, … and the query p; a key rotated at `origin + e` is then met by a query
  * rotated at p − (entries before the segment) + origin + start.
  */
-import { choosingArchive, makeRoom, type Recalled } from "./eviction.ts";
+import { choosingArchive, makeRoom } from "./eviction.ts";
 import type { FreshView, Plan, SegmentView, Transfer, Write } from "./plan.ts";
 import type { Policy } from "./policy.ts";
 import type { Segment } from "./segment.ts";
@@ -43,14 +43,9 @@ interface Track {
 	readonly queryPositions: Float64Array;
 }
 
-export function planCascade(
-	policy: Policy,
-	positions: Positions,
-	state: State,
-	{ count, recalled }: { readonly count: number; readonly recalled: Recalled },
-): Planned {
+export function planCascade(policy: Policy, positions: Positions, state: State, count: number): Planned {
 	const archive = choosingArchive(policy);
-	const room = makeRoom(policy, archive, state, recalled);
+	const room = makeRoom(policy, archive, state);
 	const tracks: Track[] = policy.map((segment, k) => {
 		const before = state.segments[k] as SegmentState;
 		const first = k === archive ? room.start : before.start;
@@ -67,7 +62,7 @@ export function planCascade(
 		};
 	});
 	const tail = tracks.at(-1) as Track;
-	const transfers = [...room.moves];
+	const transfers: Transfer[] = [];
 	let take = 0;
 	while (take < count && !isOver(tracks[archive]) && look(tracks, positions, state.length + take, take)) {
 		const before = tracks.map(({ start, end }) => ({ start, end }));

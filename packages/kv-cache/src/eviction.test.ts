@@ -3,10 +3,12 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import {
 	createCache,
+	type Exchange,
 	type KvCache,
 	memory,
 	type Plan,
 	parsePolicy,
+	type Recalled,
 	restoreCache,
 	rolling,
 	sink,
@@ -133,14 +135,15 @@ class Subject {
 	}
 
 	read(count: number): void {
-		const recalled = (arrival: number): number => fell(this.rules, arrival, this.cache.length);
 		for (let left = count; left > 0; ) {
+			this.exchange();
+			expect(this.exchanges()).toEqual([]);
 			// A plan that is thrown away after its transfers, and one that carries them out twice, do no harm.
-			this.transfer(this.cache.plan(left + 2, { recalled }));
-			const plan = this.cache.plan(left, { recalled });
+			this.transfer(this.cache.plan(left + 2));
+			this.check();
+			const plan = this.cache.plan(left);
 			this.transfer(plan);
 			this.transfer(plan);
-			this.moved += plan.transfers.filter(({ from, to }) => from === to).length;
 			for (let row = 0; row < plan.take; row++) {
 				const [got, want] = [this.seen(plan, row), this.hand.look()];
 				if (got !== want) expect(got).toBe(want);
@@ -150,6 +153,24 @@ class Subject {
 				for (let j = 0; j < length; j++) (this.buffers[segment] as number[])[slot + j] = plan.start + row + j;
 			this.cache.commit(plan);
 			left -= plan.take;
+		}
+	}
+
+	exchanges(): readonly Exchange[] {
+		return this.cache.exchanges((arrival) => fell(this.rules, arrival, this.cache.length));
+	}
+
+	/** The first ones of those that are due. */
+	exchange(most = Number.POSITIVE_INFINITY): void {
+		const { blockSize } = this.rules;
+		for (const each of this.exchanges().slice(0, most)) {
+			const buffer = this.buffers[each.segment] as number[];
+			const [a, b] = [each.entries.start % buffer.length, each.others.start % buffer.length];
+			const block = buffer.slice(a, a + blockSize);
+			buffer.copyWithin(a, b, b + blockSize);
+			buffer.splice(b, blockSize, ...block);
+			this.cache.exchange(each);
+			this.moved++;
 		}
 	}
 
@@ -193,6 +214,20 @@ class Subject {
 		);
 		expect(cache.evicted).toBe(hand.lost);
 		expect(cache.retained + cache.evicted).toBe(cache.length + cache.attached);
+		expect(this.archived()).toEqual(hand.archive);
+	}
+
+	/** What lies where the cache says that a block lies, in the order of their arrival. */
+	archived(): Block[] {
+		const { blockSize } = this.rules;
+		const { segments, arrivals = [] } = this.cache.snapshot();
+		const { start, slots } = segments[1] as { start: number; slots: number };
+		return arrivals
+			.map((arrival, i) => {
+				const at = (start + i * blockSize) % slots;
+				return { arrival, tokens: this.buffers[1]?.slice(at, at + blockSize) ?? [] };
+			})
+			.sort((a, b) => a.arrival - b.arrival);
 	}
 }
 
@@ -216,7 +251,10 @@ const operation = fc.oneof(
 	{ weight: 5, arbitrary: fc.record({ op: fc.constant("read" as const), count: small(1, 60) }) },
 	{
 		weight: 2,
-		arbitrary: fc.record({ op: fc.constantFrom("turn" as const, "rewind" as const), count: small(0, 9) }),
+		arbitrary: fc.record({
+			op: fc.constantFrom("turn" as const, "rewind" as const, "exchange" as const),
+			count: small(0, 9),
+		}),
 	},
 	{ weight: 1, arbitrary: fc.record({ op: fc.constant("restore" as const), count: fc.constant(0) }) },
 );
@@ -232,7 +270,8 @@ test("K40 K41: any sequence of operations agrees with lists kept by hand", () =>
 				else if (op === "turn") {
 					cache.beginTurn();
 					hand.turns.add(hand.length);
-				} else if (op === "rewind") {
+				} else if (op === "exchange") subject.exchange(count);
+				else if (op === "rewind") {
 					const most = Math.min(count, cache.rewindable);
 					cache.rewind(most);
 					hand.rewind(most);
@@ -249,6 +288,12 @@ test("K40 K41: any sequence of operations agrees with lists kept by hand", () =>
 	expect(moved).toBeGreaterThan(100);
 });
 
+/** Reads up to so many tokens, of which there are no tensors. */
+function read(cache: KvCache, count: number, recalled: Recalled): void {
+	for (const exchange of cache.exchanges(recalled)) cache.exchange(exchange);
+	cache.commit(cache.plan(count));
+}
+
 test("K40: without a word on what is recalled the oldest leave first", () => {
 	const cache = createCache(parsePolicy("memory:64/1x2:least-recalled,rolling:4"));
 	while (cache.length < 400) cache.commit(cache.plan(50));
@@ -260,7 +305,7 @@ test("K40: without a word on what is recalled the oldest leave first", () => {
 test("K40: the newest half stays, whatever is recalled", () => {
 	const cache = createCache(parsePolicy("sink:2,memory:64/1x4:least-recalled,rolling:8"));
 	while (cache.length < 1000) {
-		cache.commit(cache.plan(1, { recalled: (arrival) => -arrival }));
+		read(cache, 1, (arrival) => -arrival);
 		const { arrivals = [] } = cache.snapshot();
 		const end = Math.max(0, Math.floor((cache.length - 2 - 8) / 4));
 		const newest = Array.from({ length: Math.min(8, end) }, (_, i) => end - 1 - i);
@@ -272,8 +317,7 @@ test("K40: the newest half stays, whatever is recalled", () => {
 
 test("K41: a block that is recalled stays for ever, in one place after another", () => {
 	const cache = createCache(parsePolicy("sink:2,memory:64/1x4:least-recalled,rolling:8"));
-	while (cache.length < 4000)
-		cache.commit(cache.plan(90, { recalled: (arrival) => (arrival === 3 ? 1 : 0) }));
+	while (cache.length < 4000) read(cache, 90, (arrival) => (arrival === 3 ? 1 : 0));
 	const { arrivals = [] } = cache.snapshot();
 	expect(arrivals).toContain(3);
 	expect(Math.min(...arrivals.filter((arrival) => arrival !== 3))).toBeGreaterThan(900);
@@ -301,15 +345,27 @@ test("K42: what cannot be is refused", () => {
 	);
 	const cache = createCache(parsePolicy("memory:8/1x4:least-recalled,rolling:4"));
 	while (cache.length < 16) cache.commit(cache.plan(1));
-	expect(() => cache.plan(1, { recalled: () => Number.NaN })).toThrow(
+	expect(() => cache.exchanges(() => Number.NaN)).toThrow(
 		"[tok/kv-cache] recalled: expected a number for block 0, got NaN.",
 	);
+	const block = (start: number) => ({ start, end: start + 4 });
+	for (const [segment, other] of [
+		[1, 4],
+		[0, 12],
+		[0, 2],
+	] as const)
+		expect(() => cache.exchange({ segment, entries: block(0), others: block(other) })).toThrow(
+			`[tok/kv-cache] exchange: expected what exchanges() gave, got entries 0 and ${other} of segment ${segment}.`,
+		);
+	expect(cache.exchanges((arrival) => (arrival === 1 ? 0 : 1))).toEqual([
+		{ segment: 0, entries: block(0), others: block(4) },
+	]);
 });
 
 test("K19 K40: a snapshot whose blocks cannot lie where it says is refused", () => {
 	const policy = parsePolicy("memory:32/1x4:least-recalled,rolling:4");
 	const cache = createCache(policy);
-	while (cache.length < 60) cache.commit(cache.plan(20, { recalled: (arrival) => -arrival }));
+	while (cache.length < 60) read(cache, 20, (arrival) => -arrival);
 	const snapshot = cache.snapshot();
 	expect(restoreCache(policy, snapshot).snapshot()).toEqual(snapshot);
 	const { arrivals = [] } = snapshot;

@@ -6,7 +6,7 @@ export {
 	restoreCache,
 } from "./cache.ts";
 export type { Positions } from "./cascade.ts";
-export { leastRecalled, type Recalled } from "./eviction.ts";
+export { type Exchange, leastRecalled, type Recalled } from "./eviction.ts";
 export { freshMask, MASKED, type MaskOptions, segmentMask } from "./mask.ts";
 export type { FreshView, Plan, Range, SegmentView, Transfer, Write } from "./plan.ts";
 export { formatPolicy, type Policy, parsePolicy } from "./policy.ts";

@@ -55,13 +55,13 @@ export interface Write {
 	readonly length: number;
 }
 
-/** Entries that leave one segment for another, or their places in it, in whole groups (see `Grouping`). */
+/** Entries that leave one segment for another, in whole groups (see `Grouping`). */
 export interface Transfer {
 	/** Index of the segment that drops. */
 	readonly from: number;
 	/** What it drops. All of it lies in its slots before the chunk runs. */
 	readonly entries: Range;
-	/** Index of the segment that takes: another one, or the same where a block changes places. */
+	/** Index of the segment that takes. */
 	readonly to: number;
 	/** What they become there. */
 	readonly into: Range;

@@ -43,7 +43,7 @@ export interface Segment {
 	readonly every?: number;
 	/**
 	 * Which groups leave when it is full. Defaults to "oldest". With "least-recalled" those of which the caller says that
-	 * they are recalled least (`PlanOptions.recalled`), several at a time.
+	 * they are recalled least (`KvCache.exchanges`), several at a time.
 	 */
 	readonly eviction?: Eviction;
 	/** What makes one entry of a group, by name. Defaults to keeping entries as they are. */

@@ -2,7 +2,7 @@
  * What a session knows of its archive besides the entries: the choice of blocks that holds, what was recalled, how often,
  * and of which tokens the blocks are. It follows the plans and what their runs recalled; a `DecoderState` runs them.
  */
-import type { KvCache, Plan, Range } from "@tok/kv-cache";
+import type { Exchange, KvCache, Plan, Range } from "@tok/kv-cache";
 import { ArchiveBlocks, type BlocksSnapshot } from "./archive-blocks.ts";
 import type { ArchiveLayout } from "./archive-layout.ts";
 import { type ArchiveExtent, archiveExtent } from "./archive-rows.ts";
@@ -114,9 +114,24 @@ export class ArchiveState {
 		return this.layout.portable ? archiveExtent(this.#cache, this.layout, this.recalls) : undefined;
 	}
 
-	/** The choice that holds, where a plan leaves its blocks; undefined where each token chooses for itself. */
-	heldIn(plan: Plan): HeldChoice | undefined {
-		return relocated(this.#held, plan, this.layout);
+	/** The choice that holds; undefined where each token chooses for itself. */
+	get held(): HeldChoice | undefined {
+		return this.#held;
+	}
+
+	/** What has to change places before the next plan. */
+	exchanges(): readonly Exchange[] {
+		return this.#cache.exchanges(this.recalls);
+	}
+
+	/** Takes note that two blocks have changed places. */
+	exchange(exchange: Exchange): void {
+		this.#cache.exchange(exchange);
+		const { segment, blockSize } = this.layout;
+		const { entries, others } = exchange;
+		const places = (this.#cache.slots()[segment] as number) / blockSize;
+		this.tally.exchange(entries.start / blockSize, others.start / blockSize, places);
+		this.#held &&= relocated(this.#held, exchange, this.layout);
 	}
 
 	/** Who chooses of the next tokens; undefined where each does. */
@@ -133,8 +148,7 @@ export class ArchiveState {
 	}
 
 	/**
-	 * Takes note of what changed places before a run, and of what tokens [start, end) of it recalled. Called before they
-	 * are committed.
+	 * Takes note of what left before a run, and of what its tokens [start, end) recalled. Called before they are committed.
 	 *
 	 * @param shared Whether all of the run's tokens made one choice.
 	 * @param tail The last tokens of the stream.
@@ -148,12 +162,6 @@ export class ArchiveState {
 		const { segment, blockSize } = this.layout;
 		const view = plan.segments[segment];
 		if (view === undefined || this.#blocks === undefined) return;
-		if (rows.start === 0) {
-			for (const { from, entries, to, into } of plan.transfers)
-				if (from === to)
-					this.tally.move(entries.start / blockSize, into.start / blockSize, view.slots / blockSize);
-			this.#held = this.heldIn(plan);
-		}
 		const tokensOf = (arrival: number): readonly number[] =>
 			this.ids({ start: arrival * blockSize, end: (arrival + 1) * blockSize }, tail);
 		this.#blocks.follow(view, rows, recalled, { shared, tokensOf });

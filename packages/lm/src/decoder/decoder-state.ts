@@ -24,6 +24,7 @@ import { AttentionMass, type MassSnapshot, tokensCounted } from "./attention-mas
 import { paddedSlots } from "./cache-cost.ts";
 import { createStore } from "./create-store.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
+import { exchangeEntries } from "./entry-rows.ts";
 import { type GraphSegment, isCounted } from "./graph-segments.ts";
 import { type Choosers, checkHeld } from "./held-choice.ts";
 import type { BatchPlace, StepBatch } from "./step-batch.ts";
@@ -305,6 +306,7 @@ export class DecoderState {
 		{ from, to, chunk, scored }: { from: number; to: number; chunk: number; scored: Scored },
 	): Promise<Reading> {
 		await this.settle();
+		await this.#makeRoom();
 		const { cache, archive } = this;
 		const [recompute] = cache.policy;
 		// Nothing is cached under `recompute`, so tokens that nobody scores need not be read in pieces, or at all.
@@ -321,8 +323,7 @@ export class DecoderState {
 		const known = this.attentionMass?.known(fresh) ?? 0;
 		let result: RunResult = NO_RESULT;
 		if (!(whole && wanted === "none")) {
-			const held = archive?.heldIn(plan);
-			const row = { plan, ids: this.#fed(plan, fresh), ropes: this.#ropes, held, choosers };
+			const row = { plan, ids: this.#fed(plan, fresh), ropes: this.#ropes, held: archive?.held, choosers };
 			const choosing = each ? "each" : "shared";
 			result = await this.#run(row, wanted, { choosing, counting: { from: known, apart: false } });
 		}
@@ -354,10 +355,11 @@ export class DecoderState {
 	 */
 	async readAhead(ids: readonly number[]): Promise<Reading> {
 		await this.settle();
+		await this.#makeRoom();
 		const plan = this.#cut(this.#planAhead(ids.length));
 		const read = ids.slice(0, plan.take);
 		const choosers = this.archive?.choosers(plan.read);
-		const row = { plan, ids: read, ropes: this.#ropes, held: this.archive?.heldIn(plan), choosers };
+		const row = { plan, ids: read, ropes: this.#ropes, held: this.archive?.held, choosers };
 		const result = await this.#runAlone(row, "all", {
 			counting: { from: 0, apart: true },
 			attended: [...read.keys()],
@@ -405,9 +407,19 @@ export class DecoderState {
 		this.store.dispose();
 	}
 
+	/** Puts those blocks of the archive first that leave next. Where each lies is known all the while. */
+	async #makeRoom(): Promise<void> {
+		const { archive, store, cache } = this;
+		const { config } = this.#engine;
+		for (const exchange of archive?.exchanges() ?? []) {
+			const { segment, entries, others } = exchange;
+			await exchangeEntries({ config, store }, segment, [entries, others], cache.slots()[segment] as number);
+			archive?.exchange(exchange);
+		}
+	}
+
 	#plan(count: number, scored: "all" | "last" = "all"): Plan {
-		const { recalls } = this.archive ?? {};
-		return this.cache.plan(count, { scored, ...(recalls && { recalled: recalls }) });
+		return this.cache.plan(count, { scored });
 	}
 
 	/** Guesses that would need larger buffers are left out, so that what a session allocates does not depend on them. */

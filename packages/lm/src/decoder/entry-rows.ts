@@ -142,6 +142,19 @@ export async function writeEntries(
 	}
 }
 
+/** Lets two ranges of equally many entries of a segment take each other's places. Nothing is written before both are read. */
+export async function exchangeEntries(
+	from: { readonly config: DecoderConfig; readonly store: KvStore },
+	segment: number,
+	[a, b]: readonly [Range, Range],
+	slots: number,
+): Promise<void> {
+	const first = await readEntries(from, segment, a, slots);
+	const second = await readEntries(from, segment, b, slots);
+	await writeEntries(from.store, segment, b, first, slots);
+	await writeEntries(from.store, segment, a, second, slots);
+}
+
 /** The runs of consecutive slots in which a range of entries lies, in order. */
 function* runsOf({ start, end }: Range, slots: number): Generator<{ slot: number; length: number }> {
 	for (let entry = start; entry < end; ) {

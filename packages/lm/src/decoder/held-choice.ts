@@ -2,7 +2,7 @@
  * A choice of blocks that holds for several tokens (`every` of a memory segment): the token that made it and the blocks,
  * as entries count them, so that it means the same when buffers have grown or a block has been overwritten.
  */
-import type { Plan, SegmentView } from "@tok/kv-cache";
+import type { Exchange, SegmentView } from "@tok/kv-cache";
 import { TokError } from "@tok/runtime";
 import type { ArchiveLayout } from "./archive-layout.ts";
 import type { Recalled } from "./recall-tally.ts";
@@ -71,18 +71,14 @@ export function heldBy(
 	return { at, blocks: held };
 }
 
-/** A choice once blocks have changed places: it goes on with those that are still there. */
+/** A choice once two blocks have changed places. */
 export function relocated(
-	held: HeldChoice | undefined,
-	{ transfers }: Plan,
+	{ at, blocks }: HeldChoice,
+	{ entries, others }: Exchange,
 	{ blockSize }: ArchiveLayout,
-): HeldChoice | undefined {
-	const moves = transfers.filter(({ from, to }) => from === to);
-	if (held === undefined || moves.length === 0) return held;
-	const to = new Map(moves.map(({ entries, into }) => [entries.start / blockSize, into.start / blockSize]));
-	const taken = new Set(to.values());
-	const blocks = held.blocks.map((block) => to.get(block) ?? (taken.has(block) ? -1 : block));
-	return { at: held.at, blocks };
+): HeldChoice {
+	const [a, b] = [entries.start / blockSize, others.start / blockSize];
+	return { at, blocks: blocks.map((block) => (block === a ? b : block === b ? a : block)) };
 }
 
 /** The one block from `from` on that lies in a place of the buffers. */

@@ -91,15 +91,17 @@ export class RecallTally {
 		}
 	}
 
-	/** A block moves to the place of another, in buffers of so many. */
-	move(from: number, to: number, places: number): void {
+	/** Two blocks take each other's places, in buffers of so many. */
+	exchange(first: number, second: number, places: number): void {
 		this.#grow(places);
 		const { heads } = this.#options;
-		const [source, target] = [from % places, to % places];
-		const known = this.#owners[source] === from;
-		this.#owners[target] = known ? to : Number.NaN;
-		this.#owners[source] = Number.NaN;
-		this.#mass.copyWithin(target * heads, source * heads, (source + 1) * heads);
+		const [a, b] = [first % places, second % places];
+		const [knowsFirst, knowsSecond] = [this.#owners[a] === first, this.#owners[b] === second];
+		this.#owners[a] = knowsSecond ? first : Number.NaN;
+		this.#owners[b] = knowsFirst ? second : Number.NaN;
+		const mass = this.#mass.slice(a * heads, (a + 1) * heads);
+		this.#mass.copyWithin(a * heads, b * heads, (b + 1) * heads);
+		this.#mass.set(mass, b * heads);
 	}
 
 	/** The blocks from `from` on that were recalled, in no order. */
