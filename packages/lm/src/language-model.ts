@@ -3,9 +3,10 @@ import { formatPolicy, fullSlots, type Policy, type Positions, parsePolicy, sink
 import { kvParts, type Runtime, TokError } from "@tok/runtime";
 import { archiveLayout } from "./decoder/archive-layout.ts";
 import { cacheBytes, cacheShape } from "./decoder/cache-cost.ts";
+import { checkIds } from "./decoder/check-ids.ts";
 import type { Compressor } from "./decoder/compressors.ts";
 import { DecoderEngine } from "./decoder/decoder-engine.ts";
-import { type Attached, checkIds, DecoderState } from "./decoder/decoder-state.ts";
+import { type Attached, DecoderState } from "./decoder/decoder-state.ts";
 import { StepBatch } from "./decoder/step-batch.ts";
 import { graphKey } from "./graph-key.ts";
 import { nextTurn } from "./later.ts";

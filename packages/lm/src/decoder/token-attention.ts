@@ -19,6 +19,12 @@ export interface AttendedRun {
 	readonly rows: readonly number[];
 }
 
+/** A token of such a run. */
+export interface AttendedToken {
+	readonly run: AttendedRun;
+	readonly row: number;
+}
+
 export interface AttendedModel {
 	readonly config: Pick<DecoderConfig, "layers" | "queryHeads">;
 	readonly policy: Policy;
@@ -28,8 +34,8 @@ export interface AttendedModel {
 	readonly attached: number;
 }
 
-/** @param row Which of the run's tokens; one of those of which it told. */
-export function tokenAttention(run: AttendedRun, row: number, model: AttendedModel): TokenAttention {
+/** Of a token of which its run told. */
+export function tokenAttention({ run, row }: AttendedToken, model: AttendedModel): TokenAttention {
 	const { attended, plan, slots, rows } = run;
 	const { config, segments } = model;
 	const [layers, heads] = [config.layers.length, config.queryHeads];

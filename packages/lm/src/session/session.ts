@@ -6,7 +6,9 @@
  */
 import { formatPolicy, type Policy, type Positions } from "@tok/kv-cache";
 import { TokError } from "@tok/runtime";
-import { checkIds, type DecoderState, LEAST_TAIL } from "../decoder/decoder-state.ts";
+import { checkIds } from "../decoder/check-ids.ts";
+import type { DecoderState } from "../decoder/decoder-state.ts";
+import { LEAST_TAIL } from "../decoder/token-tail.ts";
 import type {
 	AppendOptions,
 	ArchiveReport,

@@ -6,7 +6,8 @@
  * A row costs about a quarter of a run, so guesses have to be right one time in three or so: as many are made as were
  * right before, and about twice as many once all of them were.
  */
-import { type DecoderState, LEAST_TAIL, type Reading } from "../decoder/decoder-state.ts";
+import type { DecoderState, Reading } from "../decoder/decoder-state.ts";
+import { LEAST_TAIL } from "../decoder/token-tail.ts";
 import type { SpeculationCounts } from "../model.ts";
 import { NgramLookup } from "./ngram-lookup.ts";
 
