@@ -2,36 +2,24 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parsePolicy } from "@tok/kv-cache";
-import { cpu } from "@tok/runtime-cpu";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { loadModel } from "../load-model.ts";
 import type { Model, Precision, SaveArchiveOptions } from "../model.ts";
 import { Random } from "../sampling/random.ts";
 import { collect } from "../testing/collect.ts";
+import { openTinyModel } from "../testing/open-tiny-model.ts";
 import { resealed, sealedHeader } from "../testing/resealed.ts";
-import { removeFolder, tinyModelFolder } from "../testing/tiny-model.ts";
 import { rowCodecs } from "./archive-codes.ts";
 import { inspectArchive, openArchive } from "./archive-file.ts";
 
-const runtime = cpu({ threads: 1 });
+const { folder, runtime, model } = await openTinyModel();
+const fast = await loadModel(folder, { runtime, precision: "fast" });
 const policy = parsePolicy("sink:4,memory:64/2x8,rolling:28");
 const book = "The harbour was quiet when the clockmaker came home, and so it stayed until the morning. ";
-const models = new Map<Precision, Model>();
-let folder: string;
 
-beforeAll(async () => {
-	folder = tinyModelFolder();
-	for (const precision of ["exact", "fast"] as const)
-		models.set(precision, await loadModel(folder, { runtime, precision }));
-});
+afterAll(() => fast.dispose());
 
-afterAll(async () => {
-	for (const model of models.values()) await model.dispose();
-	await runtime.dispose();
-	removeFolder(folder);
-});
-
-const modelIn = (precision: Precision): Model => models.get(precision) as Model;
+const modelIn = (precision: Precision): Model => (precision === "fast" ? fast : model);
 
 async function saved(
 	precision: Precision,

@@ -4,38 +4,25 @@ import { join } from "node:path";
 import { parsePolicy } from "@tok/kv-cache";
 import { TokError } from "@tok/runtime";
 import { cpu } from "@tok/runtime-cpu";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { loadModel } from "../load-model.ts";
-import type { Model, Session, SessionOptions } from "../model.ts";
+import type { Session, SessionOptions } from "../model.ts";
 import { logSoftmaxAt } from "../sampling/logprobs.ts";
 import { collect } from "../testing/collect.ts";
 import { collector } from "../testing/collector.ts";
+import { openTinyModel } from "../testing/open-tiny-model.ts";
 import { ReferenceDecoder, type ReferencePolicy } from "../testing/reference-decoder.ts";
 import { resealed, sealedHeader } from "../testing/resealed.ts";
 import { removeFolder, tinyConfig, tinyModelFolder } from "../testing/tiny-model.ts";
 import { type ArchiveHeader, inspectArchive, openArchive } from "./archive-file.ts";
 
-const runtime = cpu({ threads: 1 });
+const { folder, runtime, model } = await openTinyModel();
 const greedy = { temperature: 0, ignoreEndOfText: true } as const;
 const book = "The harbour was quiet when the clockmaker came home, and so it stayed until the morning. ";
 const question = "Who came home, and when?";
 const text = "sink:4,memory:64/2x8,rolling:28";
 const policy = parsePolicy(text);
-let folder: string;
-let model: Model;
-let path: string;
-
-beforeAll(async () => {
-	folder = tinyModelFolder();
-	model = await loadModel(folder, { runtime });
-	path = join(folder, "book.tokmem");
-});
-
-afterAll(async () => {
-	await model.dispose();
-	await runtime.dispose();
-	removeFolder(folder);
-});
+const path = join(folder, "book.tokmem");
 
 async function reader(options: Partial<SessionOptions> = {}, read = book): Promise<Session> {
 	const session = model.createSession({ policy, chunk: 1, ...options });

@@ -1,32 +1,19 @@
 /** Sessions that tell of attention, on a tiny model: S42 to S44 of SPEC.md. What they tell is held to a reference elsewhere. */
 import { join } from "node:path";
 import { parsePolicy } from "@tok/kv-cache";
-import { cpu } from "@tok/runtime-cpu";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { loadModel } from "../load-model.ts";
-import type { Model, Session, TokenAttention } from "../model.ts";
+import type { Session, TokenAttention } from "../model.ts";
 import { collect } from "../testing/collect.ts";
 import { halfCpu } from "../testing/half-runtime.ts";
-import { removeFolder, tinyConfig, tinyModelFolder } from "../testing/tiny-model.ts";
+import { openTinyModel } from "../testing/open-tiny-model.ts";
+import { tinyConfig } from "../testing/tiny-model.ts";
 
-const runtime = cpu({ threads: 1 });
+const { folder, runtime, model } = await openTinyModel();
 const loaded = vi.spyOn(runtime, "loadGraph");
 const greedy = { temperature: 0, ignoreEndOfText: true } as const;
 const story = "The harbour was quiet when the clockmaker came home, and so it stayed until the morning. ";
 const policy = parsePolicy("sink:4,memory:64/2x8,rolling:28");
-let folder: string;
-let model: Model;
-
-beforeAll(async () => {
-	folder = tinyModelFolder();
-	model = await loadModel(folder, { runtime });
-});
-
-afterAll(async () => {
-	await model.dispose();
-	await runtime.dispose();
-	removeFolder(folder);
-});
 
 const open = (): Session => model.createSession({ policy, attention: true });
 

@@ -2,10 +2,10 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { rolling, sink } from "@tok/kv-cache";
-import { cpu } from "@tok/runtime-cpu";
 import { expect, test } from "vitest";
-import { loadModel } from "../load-model.ts";
-import { removeFolder, tinyModelFolder } from "../testing/tiny-model.ts";
+import { openTinyModel } from "../testing/open-tiny-model.ts";
+
+const { model } = await openTinyModel();
 
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;
@@ -22,9 +22,6 @@ function memory(): number {
 test.each([0, 8])(
 	"S1: 20,000 tokens in constant memory, with %d guesses at a time",
 	async (speculate) => {
-		const folder = tinyModelFolder();
-		const runtime = cpu({ threads: 1 });
-		const model = await loadModel(folder, { runtime });
 		const session = model.createSession({ policy: [sink(4), rolling(28)] });
 		const started = memory();
 		const sizes: number[] = [];
@@ -55,9 +52,7 @@ test.each([0, 8])(
 		// The remembered ids are trimmed now and then: by 5,000 tokens all that there is has been allocated.
 		const [early = 0] = sizes;
 		for (const size of sizes) expect(size - early).toBeLessThan(200_000);
-		await model.dispose();
-		await runtime.dispose();
-		removeFolder(folder);
+		session.dispose();
 	},
 	240_000,
 );

@@ -2,18 +2,17 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parsePolicy } from "@tok/kv-cache";
-import { cpu } from "@tok/runtime-cpu";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loadModel } from "../load-model.ts";
-import type { Model, Session } from "../model.ts";
+import { describe, expect, test } from "vitest";
+import type { Session } from "../model.ts";
 import { collect } from "../testing/collect.ts";
+import { openTinyModel } from "../testing/open-tiny-model.ts";
 import { ReferenceDecoder, type ReferencePolicy } from "../testing/reference-decoder.ts";
 import { resealed, sealedHeader } from "../testing/resealed.ts";
-import { removeFolder, tinyConfig, tinyModelFolder } from "../testing/tiny-model.ts";
+import { tinyConfig } from "../testing/tiny-model.ts";
 import { type ArchiveHeader, openArchive } from "./archive-file.ts";
 import type { SessionHeader } from "./session-file.ts";
 
-const runtime = cpu({ threads: 1 });
+const { folder, model } = await openTinyModel();
 const greedy = { temperature: 0, ignoreEndOfText: true } as const;
 const story = "The harbour was quiet when the clockmaker came home, and so it stayed until the morning. ";
 const policy = parsePolicy("sink:4,memory:64/2x4:least-recalled,rolling:20");
@@ -23,19 +22,6 @@ const reference: ReferencePolicy = {
 	positions: "in-cache",
 	memory: { capacity: 64, recall: 2, blockSize: 4, eviction: "least-recalled" },
 };
-let folder: string;
-let model: Model;
-
-beforeAll(async () => {
-	folder = tinyModelFolder();
-	model = await loadModel(folder, { runtime });
-});
-
-afterAll(async () => {
-	await model.dispose();
-	await runtime.dispose();
-	removeFolder(folder);
-});
 
 interface Told {
 	readonly session: Session;

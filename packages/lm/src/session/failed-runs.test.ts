@@ -7,22 +7,27 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Policy, parsePolicy } from "@tok/kv-cache";
 import { cpu } from "@tok/runtime-cpu";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { type Convolution, convCompressor } from "../decoder/conv-compressor.ts";
-import { loadModel } from "../load-model.ts";
-import type { Model, Session } from "../model.ts";
+import type { Session } from "../model.ts";
 import { collect } from "../testing/collect.ts";
-import { removeFolder, tinyConfig, tinyModelFolder } from "../testing/tiny-model.ts";
+import { openTinyModel } from "../testing/open-tiny-model.ts";
+import { tinyConfig } from "../testing/tiny-model.ts";
 import { watchedRuntime } from "../testing/watched-runtime.ts";
 
 let failing = false;
-const runtime = watchedRuntime(cpu({ threads: 1 }), () => {
-	if (failing) throw new Error("the graph failed");
+const stacks = Array.from({ length: tinyConfig.num_hidden_layers }, () => ({
+	key: convolutions(),
+	value: convolutions(),
+}));
+const { folder, model } = await openTinyModel({
+	runtime: watchedRuntime(cpu({ threads: 1 }), () => {
+		if (failing) throw new Error("the graph failed");
+	}),
+	compressors: { conv: convCompressor(stacks) },
 });
 const story = "The harbour was quiet when the clockmaker came home, and so it stayed until the morning. ";
 const greedy = { temperature: 0, ignoreEndOfText: true, logprobs: 0 } as const;
-let folder: string;
-let model: Model;
 
 /** Sums of each pair of a group, and of the two sums, with a turn of the channels between. */
 function convolutions(): Convolution[] {
@@ -35,21 +40,6 @@ function convolutions(): Convolution[] {
 		{ kernel: 2, weight, dilation: 2 },
 	];
 }
-
-beforeAll(async () => {
-	folder = tinyModelFolder();
-	const stacks = Array.from({ length: tinyConfig.num_hidden_layers }, () => ({
-		key: convolutions(),
-		value: convolutions(),
-	}));
-	model = await loadModel(folder, { runtime, compressors: { conv: convCompressor(stacks) } });
-});
-
-afterAll(async () => {
-	await model.dispose();
-	await runtime.dispose();
-	removeFolder(folder);
-});
 
 async function failed(action: () => Promise<unknown>): Promise<void> {
 	failing = true;

@@ -2,11 +2,9 @@
 import { rolling, sink } from "@tok/kv-cache";
 import type { Runtime } from "@tok/runtime";
 import { cpu } from "@tok/runtime-cpu";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { loadModel } from "../load-model.ts";
-import type { Model } from "../model.ts";
+import { beforeEach, expect, test } from "vitest";
 import { collect } from "../testing/collect.ts";
-import { removeFolder, tinyModelFolder } from "../testing/tiny-model.ts";
+import { openTinyModel } from "../testing/open-tiny-model.ts";
 
 const policy = [sink(4), rolling(28)];
 const greedy = { temperature: 0, ignoreEndOfText: true, maxTokens: 40 } as const;
@@ -14,9 +12,7 @@ const text =
 	"The harbour was quiet when the clockmaker came home, and so it stayed until the tide turned again.";
 /** Of every run since the test began. */
 let outputs: Float32Array[] = [];
-let folder: string;
-let runtime: Runtime;
-let model: Model;
+const { model } = await openTinyModel({ runtime: withWatchedLogits(cpu({ threads: 1 })) });
 
 /** Changes the runtime itself. */
 function withWatchedLogits(runtime: Runtime): Runtime {
@@ -37,20 +33,8 @@ function withWatchedLogits(runtime: Runtime): Runtime {
 	});
 }
 
-beforeAll(async () => {
-	folder = tinyModelFolder();
-	runtime = withWatchedLogits(cpu({ threads: 1 }));
-	model = await loadModel(folder, { runtime });
-});
-
 beforeEach(() => {
 	outputs = [];
-});
-
-afterAll(async () => {
-	await model.dispose();
-	await runtime.dispose();
-	removeFolder(folder);
 });
 
 function expectFreed(atLeast: number): void {

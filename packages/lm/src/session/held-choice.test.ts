@@ -2,31 +2,16 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parsePolicy } from "@tok/kv-cache";
-import { cpu } from "@tok/runtime-cpu";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { loadModel } from "../load-model.ts";
-import type { Model, Session } from "../model.ts";
+import { expect, test } from "vitest";
+import type { Session } from "../model.ts";
 import { collect } from "../testing/collect.ts";
+import { openTinyModel } from "../testing/open-tiny-model.ts";
 import { resealed, sealedHeader } from "../testing/resealed.ts";
-import { removeFolder, tinyModelFolder } from "../testing/tiny-model.ts";
 import type { SessionHeader } from "./session-file.ts";
 
-const runtime = cpu({ threads: 1 });
+const { folder, model } = await openTinyModel();
 const story = "The harbour was quiet when the clockmaker came home, and so it stayed until the morning. ";
 const policy = parsePolicy("sink:4,memory:64/2x8/5,rolling:28");
-let folder: string;
-let model: Model;
-
-beforeAll(async () => {
-	folder = tinyModelFolder();
-	model = await loadModel(folder, { runtime });
-});
-
-afterAll(async () => {
-	await model.dispose();
-	await runtime.dispose();
-	removeFolder(folder);
-});
 
 async function told(text: string): Promise<Session> {
 	const session = model.createSession({ policy, chunk: 1 });

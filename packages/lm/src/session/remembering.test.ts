@@ -4,15 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { formatPolicy, parsePolicy } from "@tok/kv-cache";
 import { cpu } from "@tok/runtime-cpu";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import type { Compressor, CompressorGroup } from "../decoder/compressors.ts";
 import { convCompressor } from "../decoder/conv-compressor.ts";
 import { loadModel } from "../load-model.ts";
 import type { GenerateOptions, Model, Session } from "../model.ts";
 import { collect } from "../testing/collect.ts";
-import { removeFolder, tinyModelFolder } from "../testing/tiny-model.ts";
+import { openTinyModel } from "../testing/open-tiny-model.ts";
 
-const runtime = cpu({ threads: 1 });
+const { folder, runtime, model } = await openTinyModel();
 const greedy = { temperature: 0, ignoreEndOfText: true } as const;
 const story =
 	"The harbour was quiet when the clockmaker came home, and so it stayed until the morning. ".repeat(3);
@@ -33,22 +33,9 @@ const policies = [
 	"sink:2,memory:64/3x4/3:least-recalled,rolling:20:turns",
 	"sink:2,memory:32/2x4:least-recalled,compressive:6/2/most-used,rolling:20",
 ];
-let folder: string;
-let model: Model;
-let fast: Model;
+const fast = await loadModel(folder, { runtime, precision: "fast" });
 
-beforeAll(async () => {
-	folder = tinyModelFolder();
-	model = await loadModel(folder, { runtime });
-	fast = await loadModel(folder, { runtime, precision: "fast" });
-});
-
-afterAll(async () => {
-	await model.dispose();
-	await fast.dispose();
-	await runtime.dispose();
-	removeFolder(folder);
-});
+afterAll(() => fast.dispose());
 
 const next = async (session: Session, options: GenerateOptions = {}): Promise<readonly number[]> =>
 	(await collect(session.generate({ ...greedy, maxTokens: 24, ...options }))).ids;

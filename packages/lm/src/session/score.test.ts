@@ -1,28 +1,13 @@
 /** Scores of what a session reads: S40 of SPEC.md. */
 import { type Policy, parsePolicy, rolling, sink } from "@tok/kv-cache";
-import { cpu } from "@tok/runtime-cpu";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { loadModel } from "../load-model.ts";
-import type { Model, Session, SessionOptions } from "../model.ts";
+import { expect, test } from "vitest";
+import type { Session, SessionOptions } from "../model.ts";
 import { collect } from "../testing/collect.ts";
-import { removeFolder, tinyModelFolder } from "../testing/tiny-model.ts";
+import { openTinyModel } from "../testing/open-tiny-model.ts";
 
-const runtime = cpu({ threads: 1 });
+const { model } = await openTinyModel();
 const policy: Policy = [sink(4), rolling(28)];
 const prompt = "The harbour was quiet when the clockmaker came home, and so it stayed.";
-let folder: string;
-let model: Model;
-
-beforeAll(async () => {
-	folder = tinyModelFolder();
-	model = await loadModel(folder, { runtime });
-});
-
-afterAll(async () => {
-	await model.dispose();
-	await runtime.dispose();
-	removeFolder(folder);
-});
 
 const open = (options: Partial<SessionOptions> = {}): Session => model.createSession({ policy, ...options });
 const ids = (text: string): number[] => model.tokenizer.encode(text);

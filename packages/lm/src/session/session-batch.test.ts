@@ -4,30 +4,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { dense, type Policy, parsePolicy, recompute, rolling, sink } from "@tok/kv-cache";
 import { cpu } from "@tok/runtime-cpu";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { loadModel } from "../load-model.ts";
-import type { Model, Session, SessionOptions } from "../model.ts";
+import type { Session, SessionOptions } from "../model.ts";
 import { collect } from "../testing/collect.ts";
-import { removeFolder, tinyModelFolder } from "../testing/tiny-model.ts";
+import { openTinyModel } from "../testing/open-tiny-model.ts";
 import { type Run, watchedRuntime } from "../testing/watched-runtime.ts";
 
 const runs: Run[] = [];
-const runtime = watchedRuntime(cpu({ threads: 1 }), (run) => runs.push(run));
+const { folder, runtime, model } = await openTinyModel({
+	runtime: watchedRuntime(cpu({ threads: 1 }), (run) => runs.push(run)),
+});
 const policy: Policy = [sink(4), rolling(28)];
 const greedy = { temperature: 0, ignoreEndOfText: true, logprobs: 0 } as const;
-let folder: string;
-let model: Model;
-
-beforeAll(async () => {
-	folder = tinyModelFolder();
-	model = await loadModel(folder, { runtime });
-});
-
-afterAll(async () => {
-	await model.dispose();
-	await runtime.dispose();
-	removeFolder(folder);
-});
 
 const texts = [
 	"The harbour was quiet when the clockmaker came home, and so it stayed until the tide turned again.",

@@ -5,34 +5,20 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parsePolicy } from "@tok/kv-cache";
 import { TokError } from "@tok/runtime";
-import { cpu } from "@tok/runtime-cpu";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { loadModel } from "../load-model.ts";
-import type { GenerateOptions, Model, Session } from "../model.ts";
+import type { GenerateOptions, Session } from "../model.ts";
 import { collect } from "../testing/collect.ts";
 import { collector } from "../testing/collector.ts";
+import { openTinyModel } from "../testing/open-tiny-model.ts";
 import { resealed, sealedHeader } from "../testing/resealed.ts";
 import { removeFolder, type TinyModelOptions, tinyModelFolder } from "../testing/tiny-model.ts";
 import { inspectSession, type SessionHeader } from "./session-file.ts";
 
-const runtime = cpu({ threads: 1 });
+const { folder, runtime, model } = await openTinyModel();
 const prompt = "The harbour was quiet when the clockmaker came home, and so it stayed.";
 const greedy: GenerateOptions = { temperature: 0, ignoreEndOfText: true, maxTokens: 40 };
-let folder: string;
-let model: Model;
-let path: string;
-
-beforeAll(async () => {
-	folder = tinyModelFolder();
-	model = await loadModel(folder, { runtime });
-	path = join(folder, "a.session");
-});
-
-afterAll(async () => {
-	await model.dispose();
-	await runtime.dispose();
-	removeFolder(folder);
-});
+const path = join(folder, "a.session");
 
 async function begun(policy = "sink:4,rolling:28"): Promise<Session> {
 	const session = model.createSession({ policy: parsePolicy(policy) });

@@ -1,31 +1,18 @@
 /** Sessions on a tiny model, rule by rule: SPEC.md. Saved sessions and endless ones have files of their own. */
 import { dense, formatPolicy, type Policy, parsePolicy, recompute, rolling, sink } from "@tok/kv-cache";
 import { TokError } from "@tok/runtime";
-import { cpu } from "@tok/runtime-cpu";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { loadModel } from "../load-model.ts";
 import type { GenerateOptions, Model, Session, SessionOptions } from "../model.ts";
 import { collect } from "../testing/collect.ts";
+import { openTinyModel } from "../testing/open-tiny-model.ts";
 import { bosId, eosId, removeFolder, type TinyModelOptions, tinyModelFolder } from "../testing/tiny-model.ts";
 
-const runtime = cpu({ threads: 1 });
+const { runtime, model } = await openTinyModel();
 const policy: Policy = [sink(4), rolling(28)];
 const greedy = { temperature: 0, ignoreEndOfText: true } as const;
 const sampled = { temperature: 1, topP: 1, ignoreEndOfText: true } as const;
 const prompt = "The harbour was quiet when the clockmaker came home, and so it stayed.";
-let folder: string;
-let model: Model;
-
-beforeAll(async () => {
-	folder = tinyModelFolder();
-	model = await loadModel(folder, { runtime });
-});
-
-afterAll(async () => {
-	await model.dispose();
-	await runtime.dispose();
-	removeFolder(folder);
-});
 
 const open = (options: Partial<SessionOptions> = {}): Session => model.createSession({ policy, ...options });
 const ids = (text: string): number[] => model.tokenizer.encode(text);

@@ -4,19 +4,20 @@ import { join } from "node:path";
 import { formatPolicy, type Policy, parsePolicy } from "@tok/kv-cache";
 import { cpu } from "@tok/runtime-cpu";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loadModel } from "../load-model.ts";
-import type { GeneratedToken, GenerateOptions, Model, Session, SessionOptions } from "../model.ts";
+import { describe, expect, test } from "vitest";
+import type { GeneratedToken, GenerateOptions, Session, SessionOptions } from "../model.ts";
 import { collect } from "../testing/collect.ts";
-import { removeFolder, tinyModelFolder } from "../testing/tiny-model.ts";
+import { openTinyModel } from "../testing/open-tiny-model.ts";
 import { watchedRuntime } from "../testing/watched-runtime.ts";
 
 /** Tokens of every run. */
 const runs: number[] = [];
 let failing = false;
-const runtime = watchedRuntime(cpu({ threads: 1 }), ({ tokens }) => {
-	if (failing) throw new Error("the graph failed");
-	runs.push(tokens);
+const { folder, model } = await openTinyModel({
+	runtime: watchedRuntime(cpu({ threads: 1 }), ({ tokens }) => {
+		if (failing) throw new Error("the graph failed");
+		runs.push(tokens);
+	}),
 });
 const policy: Policy = parsePolicy("sink:4,rolling:28");
 const greedy = { temperature: 0, ignoreEndOfText: true } as const;
@@ -24,19 +25,6 @@ const greedy = { temperature: 0, ignoreEndOfText: true } as const;
 const repeating = { ...greedy, repetitionPenalty: 0.3, repetitionWindow: 12 } as const;
 /** It says everything twice, so that there is something to guess. */
 const prompt = "The tide came in. The tide went out. The tide came in. The tide w";
-let folder: string;
-let model: Model;
-
-beforeAll(async () => {
-	folder = tinyModelFolder();
-	model = await loadModel(folder, { runtime });
-});
-
-afterAll(async () => {
-	await model.dispose();
-	await runtime.dispose();
-	removeFolder(folder);
-});
 
 const open = (options: Partial<SessionOptions> = {}): Session => model.createSession({ policy, ...options });
 
