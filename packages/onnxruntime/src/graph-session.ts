@@ -119,22 +119,31 @@ export class OnnxGraphSession implements GraphSession {
 		session: ort.InferenceSession,
 		{ feeds, buffers, cache, outputs }: Step,
 	): Promise<Record<string, Tensor>> {
-		const results = await this.#execute(() => {
+		const [fetching] = await this.#execute(async () => {
 			cache?.refresh?.();
-			return session.run(this.#inputsOf(feeds, buffers), outputs);
+			const inputs = this.#inputsOf(feeds, buffers);
+			const run = (): Promise<ort.InferenceSession.ReturnType> => session.run(inputs, outputs);
+			const results = await (this.#transfers.run?.(inputs, outputs, run) ?? run());
+			// In a list: awaited, it would keep the next run waiting.
+			return [this.#take(results, cache)] as const;
 		});
-		if (cache === undefined) return this.#transfers.fetch(results);
+		return fetching;
+	}
+
+	/** At once, since the next run may write where this one has. Its errors are not those of feeds. */
+	async #take(
+		results: Readonly<Record<string, ort.Tensor>>,
+		cache: Cache | undefined,
+	): Promise<Record<string, Tensor>> {
 		const { [kvNames.fresh]: fresh, ...others } = results;
-		cache.keep(fresh);
-		return this.#transfers.fetch(others);
+		cache?.keep(fresh);
+		return this.#transfers.fetch(cache === undefined ? results : others);
 	}
 
 	/** Runs when it is its turn. Until then another's feeds may lie where this one's will. */
-	async #execute(
-		run: () => Promise<ort.InferenceSession.ReturnType>,
-	): Promise<ort.InferenceSession.ReturnType> {
+	async #execute<T>(run: () => Promise<T>): Promise<T> {
 		try {
-			return await schedule(this.#context, async () => run(), this.#context.check);
+			return await schedule(this.#context, run, this.#context.check);
 		} catch (cause) {
 			if (TokError.isInstance(cause)) throw cause;
 			throw this.#context.resources.error(

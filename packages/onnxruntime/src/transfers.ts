@@ -6,6 +6,18 @@ import type * as ort from "onnxruntime-common";
 export interface Transfers {
 	/** The tensor for an input, for the run that follows at once. */
 	feed(name: string, tensor: Tensor): ort.Tensor;
+	/**
+	 * Runs, or does otherwise what the run would do. Defaults to running.
+	 *
+	 * @param inputs as `feed` and the stores gave them.
+	 */
+	readonly run?:
+		| ((
+				inputs: Readonly<Record<string, ort.Tensor>>,
+				outputs: readonly string[],
+				run: () => Promise<Readonly<Record<string, ort.Tensor>>>,
+		  ) => Promise<Readonly<Record<string, ort.Tensor>>>)
+		| undefined;
 	/** Outputs as copies that are the caller's; what backs them at onnxruntime is given up. */
 	fetch(outputs: Readonly<Record<string, ort.Tensor>>): Promise<Record<string, Tensor>>;
 	/** Frees what feeds and outputs passed through. */

@@ -31,9 +31,12 @@ async function engineOf(
 	folder: string,
 	runtime: Runtime,
 	precision: "exact" | "fast" = "exact",
+	layers?: number,
 ): Promise<DecoderEngine> {
 	const { file: _, ...decoder } = openTransformersDecoder(await goldenFolder(folder));
-	return new DecoderEngine({ ...decoder, precision, runtime });
+	const { config } = decoder;
+	const cut = layers === undefined ? config : { ...config, layers: config.layers.slice(0, layers) };
+	return new DecoderEngine({ ...decoder, config: cut, precision, runtime });
 }
 
 describe.each([
@@ -197,14 +200,30 @@ async function leftToProcessor(policy: string, precision: "exact" | "fast"): Pro
 
 describe("a step on the GPU", () => {
 	let runtime: WebGpuRuntime;
-	/** Buffers that were made, whoever made them. */
+	/** Buffers and bind groups that were made, whoever made them. */
 	let made = 0;
+	let dispatched = 0;
 
 	beforeEach(async () => {
-		const { createBuffer } = GPUDevice.prototype;
+		const { createBuffer, createBindGroup } = GPUDevice.prototype;
 		vi.spyOn(GPUDevice.prototype, "createBuffer").mockImplementation(function (this: GPUDevice, descriptor) {
 			made++;
 			return createBuffer.call(this, descriptor);
+		});
+		vi.spyOn(GPUDevice.prototype, "createBindGroup").mockImplementation(function (
+			this: GPUDevice,
+			descriptor,
+		) {
+			made++;
+			return createBindGroup.call(this, descriptor);
+		});
+		const { dispatchWorkgroups } = GPUComputePassEncoder.prototype;
+		vi.spyOn(GPUComputePassEncoder.prototype, "dispatchWorkgroups").mockImplementation(function (
+			this: GPUComputePassEncoder,
+			...workgroups
+		) {
+			dispatched++;
+			return dispatchWorkgroups.apply(this, workgroups);
 		});
 		runtime = await webgpu();
 	});
@@ -214,7 +233,7 @@ describe("a step on the GPU", () => {
 	});
 
 	test.each(["sink:4,rolling:12", "sink:4,memory:32/2x4,rolling:12"])(
-		"under %s makes no buffer",
+		"under %s makes no buffer and no bind group",
 		async (policy) => {
 			const engine = await engineOf(LLAMA, runtime);
 			const state = DecoderState.create(engine, parsePolicy(policy), "in-cache");
@@ -230,6 +249,24 @@ describe("a step on the GPU", () => {
 			await engine.dispose();
 		},
 	);
+
+	// With the move into slots. Commands, not arithmetic, are what a step takes: a number that grows is a slower step.
+	test.each([
+		["exact", 29],
+		["fast", 29],
+	] as const)("%s takes %i dispatches a layer", async (precision, expected) => {
+		const ofStep = async (layers: number): Promise<number> => {
+			const engine = await engineOf(LLAMA, runtime, precision, layers);
+			const state = DecoderState.create(engine, parsePolicy("sink:4,rolling:12"), "in-cache");
+			await state.read([3, 4, 5, 6, 7, 8], { from: 0, to: 5, chunk: 5, scored: "last" });
+			dispatched = 0;
+			await state.read([9], { from: 0, to: 1, chunk: 1, scored: "last" });
+			state.dispose();
+			await engine.dispose();
+			return dispatched;
+		};
+		expect((await ofStep(3)) - (await ofStep(2))).toBe(expected);
+	});
 
 	test("is an error that says so once the device is lost", async () => {
 		const engine = await engineOf(LLAMA, runtime);

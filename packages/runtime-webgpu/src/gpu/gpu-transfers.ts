@@ -6,6 +6,7 @@ import { hostTransfers, type Transfers } from "@tok/onnxruntime";
 import type { DType, Tensor, TypedArrays } from "@tok/runtime";
 import * as ort from "onnxruntime-web/webgpu";
 import { type BufferRange, type Gpu, LEAST_BYTES } from "./gpu.ts";
+import type { Replays } from "./replays.ts";
 
 /** Dtypes that onnxruntime lets lie in buffers which are not its own, as the host has them. */
 const arrays: Readonly<Record<GpuDType, GpuArrayClass>> = {
@@ -36,8 +37,14 @@ export class GpuTransfers implements Transfers {
 	/** By the inputs' names. */
 	readonly #buffers = new Map<string, GPUBuffer>();
 
-	constructor(gpu: Gpu) {
+	/** Undefined where every run is onnxruntime's. */
+	readonly #replays: Replays | undefined;
+	readonly run: Transfers["run"];
+
+	constructor(gpu: Gpu, replays?: Replays) {
 		this.#gpu = gpu;
+		this.#replays = replays;
+		this.run = replays?.run;
 	}
 
 	feed(name: string, tensor: Tensor): ort.Tensor {
@@ -66,6 +73,7 @@ export class GpuTransfers implements Transfers {
 	}
 
 	dispose(): void {
+		this.#replays?.dispose();
 		for (const buffer of this.#buffers.values()) buffer.destroy();
 		this.#buffers.clear();
 	}

@@ -48,8 +48,7 @@ export class Gpu {
 	storage(size: number): GPUBuffer {
 		const { maxBufferSize, maxStorageBufferBindingSize } = this.device.limits;
 		const most = Math.min(maxBufferSize, maxStorageBufferBindingSize);
-		if (!(size <= most))
-			throw new RangeError(`the device's buffers hold up to ${most} bytes, ${size} are needed`);
+		if (!(size <= most)) throw new RangeError(`buffers hold up to ${most} bytes, ${size} are needed`);
 		const { STORAGE, COPY_SRC, COPY_DST } = GPUBufferUsage;
 		this.device.pushErrorScope("out-of-memory");
 		const buffer = this.device.createBuffer({ size, usage: STORAGE | COPY_SRC | COPY_DST });

@@ -42,28 +42,21 @@ fn writeValue(at: u32, x: f32) {
 /** Formats that the shader moves. */
 export type GpuFormat = Exclude<KvFormat, "int8">;
 
+/**
+ * Buffers: rows [layers, 2, heads, tokens, headDim], keys [heads, headDim, slots], values [heads, slots, headDim].
+ *
+ * `Layer`: of the rows, `plane` is the first head of the layer's keys and `values` the heads from a key to its value; of
+ * the buffers, there are `count` heads from `first` on. `Move`: a head has `tokens` rows, and `base` is the first number
+ * of them all.
+ */
 export const slotShader = (format: GpuFormat): string => /* wgsl */ `
 ${accessOf[format]}
-struct Layer {
-	plane: u32,     // of rows: first head of the layer's keys
-	values: u32,    // of rows: heads from a key to its value
-	headDim: u32,
-	slots: u32,
-	count: u32,     // heads
-	first: u32,     // of the buffers: first head
-	heads: array<u32>,
-}
-struct Move {
-	row: u32,
-	slot: u32,
-	length: u32,
-	tokens: u32,    // rows of a head
-	base: u32,      // of rows: first number
-}
+struct Layer { plane: u32, values: u32, headDim: u32, slots: u32, count: u32, first: u32, heads: array<u32> }
+struct Move { row: u32, slot: u32, length: u32, tokens: u32, base: u32 }
 
-@group(0) @binding(0) var<storage, read_write> rows: array<f32>;    // [layers, 2, heads, tokens, headDim]
-@group(0) @binding(1) var<storage, read_write> keys: Slots;         // [heads, headDim, slots]
-@group(0) @binding(2) var<storage, read_write> values: Slots;       // [heads, slots, headDim]
+@group(0) @binding(0) var<storage, read_write> rows: array<f32>;
+@group(0) @binding(1) var<storage, read_write> keys: Slots;
+@group(0) @binding(2) var<storage, read_write> values: Slots;
 @group(0) @binding(3) var<storage, read> layer: Layer;
 @group(0) @binding(4) var<uniform> job: Move;
 

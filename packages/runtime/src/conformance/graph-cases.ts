@@ -248,7 +248,31 @@ export const graphCases: readonly ConformanceCase[] = [
 		await expectTokError("no feeds", () => session.run({}));
 		expectEqual("sum", (await session.run({ left, right })).sum?.data ?? [], Float32Array.of(11, 22));
 	}),
+	conformanceCase(
+		"R9c",
+		"a run that is like those before computes with feeds of its own, and gives outputs of its own",
+		async (runtime) => {
+			const session = await runtime.loadGraph(sums());
+			const run = async (rows: number, value: number): Promise<() => void> => {
+				const feeds = { left: floats([rows, 2], new Array(2 * rows).fill(value)), right: ones(rows) };
+				const { sum, twice } = await session.run(feeds);
+				return () => {
+					const expected = (each: number): Float32Array => new Float32Array(2 * rows).fill(each);
+					expectEqual(`sum of ${value}`, sum?.data ?? [], expected(value + 1));
+					expectEqual(`twice ${value}`, twice?.data ?? [], expected(2 * value));
+				};
+			};
+			const checks: (() => void)[] = [];
+			for (let i = 0; i < 16; i++) checks.push(await run(i % 5 === 0 ? 3 : 2, i));
+			checks.push(...(await Promise.all(Array.from({ length: 8 }, (_, i) => run(2, 100 + i)))));
+			for (const check of checks) check();
+		},
+	),
 ];
+
+function ones(rows: number): Tensor<"float32"> {
+	return floats([rows, 2], new Array(2 * rows).fill(1));
+}
 
 function letter(index: number): string {
 	return String.fromCharCode(97 + index);
