@@ -1,6 +1,6 @@
 /** Runs that are alike are recorded and played: the same numbers, with nothing made anew. */
 import type { GraphSession, Tensor } from "@tok/runtime";
-import { product, sums } from "@tok/runtime/conformance";
+import { echo, product, sums } from "@tok/runtime/conformance";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { webgpu } from "./index.ts";
 
@@ -76,6 +76,15 @@ test("what others compute between leaves a recording as it was, and the other wa
 	for (const rows of [1, 3, 2, 5]) await numbers(session, rows, rows);
 	expect(await numbers(session, 2, 7)).toEqual(expected);
 	expect((await other.run({ x: floats([2, 32], 5) })).y?.data).toEqual(before.y?.data);
+});
+
+test("a run that copies is left to onnxruntime", async () => {
+	await using runtime = await webgpu();
+	const session = await runtime.loadGraph(echo("float32"));
+	for (let i = 0; i < 2 * RECORDED; i++) {
+		const x = floats([3], i);
+		expect((await session.run({ x })).y?.data).toEqual(x.data);
+	}
 });
 
 test("outputs that were not asked for are no part of it", async () => {
