@@ -1,11 +1,19 @@
-/** The worker's entry: it owns runtime, model and sessions, and answers the page's calls. */
+/**
+ * The worker's entry: it owns runtime, model and sessions, and answers the page's calls. What only some views ask for is
+ * fetched when they do.
+ */
 import { serve } from "../lib/rpc.ts";
 import type { Calls } from "../protocol.ts";
-import { Conversation } from "./conversation.ts";
+import type { Conversation } from "./conversation.ts";
 import { Engine } from "./engine.ts";
-import { Inside } from "./inside.ts";
-import { remember } from "./remember.ts";
+import type { Inside } from "./inside.ts";
 import { runLanes } from "./run-lanes.ts";
+
+const parts = {
+	chat: () => import("./conversation.ts"),
+	inside: () => import("./inside.ts"),
+	remember: () => import("./remember.ts"),
+};
 
 const engine = new Engine();
 let chat: Conversation | undefined;
@@ -14,6 +22,14 @@ let chatting: Promise<unknown> = Promise.resolve();
 let inside: Inside | undefined;
 let looking: Promise<unknown> = Promise.resolve();
 let pause = new AbortController();
+
+async function fetched<Part>(fetch: () => Promise<Part>): Promise<Part> {
+	try {
+		return await fetch();
+	} catch (cause) {
+		throw new Error("A part of the page could not be fetched. Try again once there is a network.", { cause });
+	}
+}
 
 /** One after the other: an answer that was stopped still ends when the next call comes. */
 function inTurn<T>(action: () => Promise<T> | T): Promise<T> {
@@ -52,6 +68,7 @@ serve<Calls>(self as never, {
 		return null;
 	},
 	async remember(request, context) {
+		const { remember } = await fetched(parts.remember);
 		await remember(engine, request, context);
 		return null;
 	},
@@ -62,6 +79,7 @@ serve<Calls>(self as never, {
 			if (begin !== undefined) {
 				await inside?.close();
 				inside = undefined;
+				const { Inside } = await fetched(parts.inside);
 				inside = await Inside.open(engine, begin);
 			}
 			if (inside === undefined) throw new Error("Nothing is looked into. Start anew.");
@@ -80,6 +98,7 @@ serve<Calls>(self as never, {
 	chat: () => inTurn(() => chat?.state() ?? null),
 	openChat: (request) =>
 		inTurn(async () => {
+			const { Conversation } = await fetched(parts.chat);
 			await replaceChat(Conversation.start(engine, request));
 			return openChat().state();
 		}),
@@ -92,6 +111,7 @@ serve<Calls>(self as never, {
 	saveChat: () => inTurn(() => openChat().save()),
 	restoreChat: (file) =>
 		inTurn(async () => {
+			const { Conversation } = await fetched(parts.chat);
 			await replaceChat(Conversation.restore(engine, file));
 			return openChat().state();
 		}),
