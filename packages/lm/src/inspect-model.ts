@@ -69,7 +69,7 @@ export async function inspectModel(
 	{ policy, memoryHeads, ...options }: InspectOptions = {},
 ): Promise<ModelReport> {
 	const found = await openFiles(source, options);
-	const decoder = openDecoder(found);
+	const decoder = await openDecoder(found);
 	const { file, config } = decoder;
 	try {
 		const text = await textOrProblem(found, decoder);
@@ -125,7 +125,9 @@ function tensorsOf(file: TensorFile) {
 
 async function textOrProblem(found: ModelFiles, decoder: OpenDecoder): Promise<ModelText | string> {
 	try {
-		return await openText(found, decoder);
+		const text = await openText(found, decoder);
+		await text.chatTemplate?.prepare();
+		return text;
 	} catch (error) {
 		if (TokError.isInstance(error)) return (error as Error).message;
 		throw error;

@@ -13,15 +13,16 @@ import { openDecoder, openText } from "./open-model.ts";
  * @throws TokError when the model cannot be found, is damaged, or is of a kind that tok does not read.
  */
 export async function loadModel(source: ModelSource, options: LoadModelOptions): Promise<Model> {
-	const { runtime, precision, memoryHeads, compressors, signal, onProgress } = options;
+	const { runtime, precision, memoryHeads, compressors, prepareChat = true, signal, onProgress } = options;
 	const files = await openFiles(source, {
 		...(signal === undefined ? {} : { signal }),
 		...(onProgress === undefined ? {} : { onProgress }),
 	});
 	signal?.throwIfAborted();
-	const decoder = openDecoder(files);
+	const decoder = await openDecoder(files);
 	try {
 		const text = await openText(files, decoder);
+		if (prepareChat) await text.chatTemplate?.prepare();
 		return new LanguageModel({
 			name: nameOf(source),
 			decoder,

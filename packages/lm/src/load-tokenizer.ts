@@ -11,7 +11,7 @@ import type { Tokenizer } from "./text/tokenizer.ts";
  */
 export async function loadTokenizer(source: ModelSource, options: ResolveOptions = {}): Promise<Tokenizer> {
 	const files = await openFiles(source, options);
-	const decoder = openDecoder(files);
+	const decoder = await openDecoder(files);
 	try {
 		return (await openText(files, decoder)).tokenizer;
 	} finally {

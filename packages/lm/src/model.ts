@@ -42,6 +42,11 @@ export interface LoadModelOptions {
 	 * them has to have the same compressor by it. Defaults to none.
 	 */
 	readonly compressors?: Readonly<Record<string, Compressor>> | undefined;
+	/**
+	 * Loads what renders chat templates along with the model. Where not everyone chats, `false` leaves it to
+	 * `chatTemplate.prepare()`: a page has 10 kB less to fetch until then. Defaults to true.
+	 */
+	readonly prepareChat?: boolean | undefined;
 	readonly signal?: AbortSignal | undefined;
 	/** Called while a file is fetched and while weights are read. */
 	readonly onProgress?: (progress: Progress) => void;

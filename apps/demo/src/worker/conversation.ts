@@ -41,7 +41,7 @@ export class Conversation {
 	}
 
 	static async start(host: Host, { system, policy }: ChatRequest): Promise<Conversation> {
-		const { model } = await host.current();
+		const model = await chatModel(host);
 		const messages = systemMessages(system);
 		const opening =
 			messages.length === 0 ? "" : templateOf(model).render(messages, { addGenerationPrompt: false });
@@ -54,9 +54,10 @@ export class Conversation {
 	}
 
 	static async restore(host: Host, file: Blob): Promise<Conversation> {
+		const model = await chatModel(host);
 		const session = await LastingSession.restore(host, file);
 		const { data } = await inspectSession(file);
-		return new Conversation((await host.current()).model, session, { ...chatNotes(data), begun: true });
+		return new Conversation(model, session, { ...chatNotes(data), begun: true });
 	}
 
 	state(): ChatState {
@@ -150,6 +151,13 @@ export class Conversation {
 
 function systemMessages(system: string): ChatMessage[] {
 	return system.trim() === "" ? [] : [{ role: "system", content: system.trim() }];
+}
+
+/** The model, with what renders its template. */
+async function chatModel(host: Host): Promise<Model> {
+	const { model } = await host.current();
+	await templateOf(model).prepare();
+	return model;
 }
 
 function templateOf({ chatTemplate, info }: Model): ChatTemplate {

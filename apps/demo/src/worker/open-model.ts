@@ -49,6 +49,7 @@ export async function openModel(
 			runtime: breathing(runtime),
 			...(precision !== undefined && { precision }),
 			...(memoryHeads !== undefined && { memoryHeads }),
+			prepareChat: false,
 			signal: AbortSignal.any([signal, refused.signal]),
 			onProgress,
 		});

@@ -31,7 +31,13 @@ const rewrites: Render = (messages, { addGenerationPrompt = true } = {}) =>
 		.join("") + (addGenerationPrompt ? "<assistant>" : "");
 
 function template(render: Render, assistantEnd: string): ChatTemplate {
-	return { source: "", assistantEnd, render, renderNext: () => ({ text: "", continues: false }) };
+	return {
+		source: "",
+		assistantEnd,
+		prepare: async () => {},
+		render,
+		renderNext: () => ({ text: "", continues: false }),
+	};
 }
 
 test.each<[string, ChatTemplate, string | undefined, string, string, string]>([

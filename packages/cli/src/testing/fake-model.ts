@@ -226,6 +226,7 @@ const chatTemplate: ChatTemplate = {
 	render: (messages, { addGenerationPrompt = true } = {}) =>
 		messages.map(({ role, content }) => `<b>${role[0]}:${content}<e>|`).join("") +
 		(addGenerationPrompt ? "<b>a:" : ""),
+	prepare: async () => {},
 	renderNext: (_, next) => ({ text: chatTemplate.render(next), continues: true }),
 };
 

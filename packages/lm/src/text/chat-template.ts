@@ -3,10 +3,10 @@
  * `lstrip_blocks`, `raise_exception`, `strftime_now`). The text holds control tokens: encode it with
  * `{ parseSpecial: true, addSpecialTokens: false }`, since templates write bos themselves.
  */
-import { Template } from "@huggingface/jinja";
+import type { Template } from "@huggingface/jinja";
 import { TokError } from "@tok/runtime";
 import type { MetadataValue } from "../formats/tensor-file.ts";
-import { asArray, asObject, asString, asTokenText, type ReadText, readJson } from "./json-fields.ts";
+import { loadPart } from "../load-part.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 export interface ChatMessage {
@@ -37,6 +37,11 @@ export interface ChatTemplate {
 	 * beginning; append the rest before `renderNext`. "" when the template does not show.
 	 */
 	readonly assistantEnd: string;
+	/**
+	 * Loads what renders templates. Needed once, and only of a model that was loaded with `prepareChat: false`: until
+	 * then everything here but `source` throws. Rejects when the template cannot be read.
+	 */
+	prepare(): Promise<void>;
 	/** Throws a TokError with the template's own words when it refuses the messages. */
 	render(messages: readonly ChatMessage[], options?: RenderOptions): string;
 	/**
@@ -56,11 +61,38 @@ export interface ChatTemplateTokens {
 	readonly eosToken?: string | undefined;
 }
 
+/** Is yet to be prepared. */
 export function createChatTemplate(source: string, tokens: ChatTemplateTokens = {}): ChatTemplate {
-	const template = attempt("expected a Jinja template that can be read", () => new Template(source));
-	const { bosToken = "", eosToken = "" } = tokens;
-	const render = (messages: readonly ChatMessage[], options: RenderOptions = {}): string => {
+	return new JinjaTemplate(source, tokens);
+}
+
+class JinjaTemplate implements ChatTemplate {
+	readonly source: string;
+	readonly #tokens: ChatTemplateTokens;
+	#template: Template | undefined;
+	#assistantEnd: string | undefined;
+
+	constructor(source: string, tokens: ChatTemplateTokens) {
+		this.source = source;
+		this.#tokens = tokens;
+	}
+
+	get assistantEnd(): string {
+		this.#prepared();
+		this.#assistantEnd ??= findAssistantEnd(this);
+		return this.#assistantEnd;
+	}
+
+	async prepare(): Promise<void> {
+		if (this.#template !== undefined) return;
+		const { Template } = await loadPart("renders chat templates", () => import("@huggingface/jinja"));
+		this.#template = attempt("expected a Jinja template that can be read", () => new Template(this.source));
+	}
+
+	render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
 		const { addGenerationPrompt = true, extra = {} } = options;
+		const { bosToken = "", eosToken = "" } = this.#tokens;
+		const template = this.#prepared();
 		return attempt("the model's template refuses these messages", () =>
 			template.render({
 				...extra,
@@ -70,18 +102,27 @@ export function createChatTemplate(source: string, tokens: ChatTemplateTokens = 
 				add_generation_prompt: addGenerationPrompt,
 			}),
 		);
-	};
-	return {
-		source,
-		assistantEnd: findAssistantEnd(render),
-		render,
-		renderNext(previous, next, options) {
-			const whole = render([...previous, ...next], options);
-			const read = render(previous, { ...options, addGenerationPrompt: false });
-			const continues = whole.startsWith(read);
-			return { text: continues ? whole.slice(read.length) : whole, continues };
-		},
-	};
+	}
+
+	renderNext(
+		previous: readonly ChatMessage[],
+		next: readonly ChatMessage[],
+		options?: RenderOptions,
+	): NextTurns {
+		const whole = this.render([...previous, ...next], options);
+		const read = this.render(previous, { ...options, addGenerationPrompt: false });
+		const continues = whole.startsWith(read);
+		return { text: continues ? whole.slice(read.length) : whole, continues };
+	}
+
+	#prepared(): Template {
+		if (this.#template !== undefined) return this.#template;
+		throw new TokError(
+			"lm",
+			"chat template: expected one that is prepared, as the model was loaded with prepareChat: false. Await its " +
+				"prepare() first.",
+		);
+	}
 }
 
 /** Undefined when the file carries no template. */
@@ -93,46 +134,16 @@ export function chatTemplateFromGguf(
 	return typeof source === "string" ? createChatTemplate(source, tokensOf(tokenizer)) : undefined;
 }
 
-/** chat_template.jinja, else `chat_template` of tokenizer_config.json. Undefined when there is neither. */
-export async function chatTemplateFromFiles(
-	readText: ReadText,
-	tokenizer: Tokenizer,
-): Promise<ChatTemplate | undefined> {
-	const [file, fields] = await Promise.all([
-		readText("chat_template.jinja"),
-		readJson(readText, "tokenizer_config.json"),
-	]);
-	const source = file ?? defaultTemplate(fields?.chat_template);
-	if (source === undefined) return undefined;
-	const tokens = tokensOf(tokenizer);
-	return createChatTemplate(source, {
-		bosToken: asTokenText(fields?.bos_token) ?? tokens.bosToken,
-		eosToken: asTokenText(fields?.eos_token) ?? tokens.eosToken,
-	});
-}
-
-/** A text, or a list of named ones, of which the one named "default" is meant. */
-function defaultTemplate(value: unknown): string | undefined {
-	const list = asArray(value)?.map(asObject);
-	if (list === undefined) return asString(value);
-	const source = asString(list.find((entry) => entry?.name === "default")?.template);
-	if (source !== undefined || list.length === 0) return source;
-	const names = list.map((entry) => JSON.stringify(entry?.name)).join(", ");
-	throw new TokError(
-		"lm",
-		`chat template: expected one named "default" in tokenizer_config.json, got ${names}.`,
-	);
-}
-
-function tokensOf(tokenizer: Tokenizer): ChatTemplateTokens {
+/** Of a tokenizer. */
+export function tokensOf(tokenizer: Tokenizer): ChatTemplateTokens {
 	const text = (id: number | undefined) => (id === undefined ? undefined : tokenizer.tokenText(id));
 	return { bosToken: text(tokenizer.bosId), eosToken: text(tokenizer.eosId) };
 }
 
-function findAssistantEnd(render: ChatTemplate["render"]): string {
+function findAssistantEnd(template: ChatTemplate): string {
 	const marker = "assistant-content";
 	try {
-		const text = render(
+		const text = template.render(
 			[
 				{ role: "user", content: "user-content" },
 				{ role: "assistant", content: marker },
