@@ -36,7 +36,7 @@ export default defineConfig({
 			output: {
 				// Apart from what is ours, so that it is seen how much that is.
 				codeSplitting: {
-					groups: [{ test: /\/onnxruntime-web\//, name: (id) => /ort\.\w+/.exec(id)?.[0].replace(".", "-") }],
+					groups: [{ name: "worker", test: /worker\/worker\.ts$/ }, { test: /\/onnxruntime-web\//, name: (id) => /ort\.\w+/.exec(id)?.[0].replace(".", "-") }],
 				},
 			},
 		},
@@ -50,6 +50,7 @@ export default defineConfig({
 		rolldownOptions: {
 			input: { index: "index.html", "service-worker": "src/service-worker.ts" },
 			output: {
+				codeSplitting: { groups: [{ name: "page", test: /src\/main\.ts$/ }] },
 				// A service worker keeps its name, and rules the folder that it lies in.
 				entryFileNames: ({ name }) =>
 					name === "service-worker" ? "service-worker.js" : "assets/[name]-[hash].js",

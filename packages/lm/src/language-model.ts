@@ -1,15 +1,14 @@
 /** A model in use: the implementation of `Model`. */
-import { formatPolicy, fullSlots, type Policy, type Positions, parsePolicy, sink } from "@tok/kv-cache";
-import { kvParts, type Runtime, TokError } from "@tok/runtime";
-import { archiveLayout } from "./decoder/archive-layout.ts";
-import { cacheBytes, cacheShape } from "./decoder/cache-cost.ts";
+import { type Policy, sink } from "@tok/kv-cache";
+import { type Runtime, TokError } from "@tok/runtime";
+import { cacheBytes } from "./decoder/cache-cost.ts";
 import { checkIds } from "./decoder/check-ids.ts";
 import type { Compressor } from "./decoder/compressors.ts";
 import { DecoderEngine } from "./decoder/decoder-engine.ts";
-import { type Attached, DecoderState } from "./decoder/decoder-state.ts";
+import { DecoderState } from "./decoder/decoder-state.ts";
 import { StepBatch } from "./decoder/step-batch.ts";
 import { graphKey } from "./graph-key.ts";
-import { nextTurn } from "./later.ts";
+import { loadPart } from "./load-part.ts";
 import type {
 	ArchiveFileOptions,
 	Batch,
@@ -27,26 +26,17 @@ import { modelFingerprint } from "./model-fingerprint.ts";
 import type { OpenDecoder } from "./open-decoder.ts";
 import type { ModelText } from "./open-model.ts";
 import { logSoftmaxAt } from "./sampling/logprobs.ts";
-import { checkArchive, openArchive } from "./session/archive-file.ts";
-import { decodeCache, decodedShape } from "./session/decode-cache.ts";
 import { DecoderSession } from "./session/session.ts";
 import { SessionBatch } from "./session/session-batch.ts";
-import { openSession } from "./session/session-file.ts";
 import type { SessionModel } from "./session/session-model.ts";
+import type { Beginning, CreateState, CreateWithArchive } from "./sessions-from-files.ts";
 import type { ChatTemplate } from "./text/chat-template.ts";
 import type { Tokenizer } from "./text/tokenizer.ts";
 
 const CHUNK = 128;
 
-type CreateState = (policy: Policy, positions: Positions) => DecoderState;
-/** @param attached What an archive holds, which it begins with. */
-type CreateWithArchive = (policy: Policy, positions: Positions, attached: Attached) => DecoderState;
-
-/** What a new session begins with besides its state. */
-interface Beginning {
-	readonly chunk: number;
-	readonly pinned: readonly number[];
-}
+const filesOfSessions = () =>
+	loadPart("reads saved sessions and archives", () => import("./sessions-from-files.ts"));
 
 export interface LanguageModelOptions {
 	readonly name: string;
@@ -138,53 +128,16 @@ export class LanguageModel implements Model, SessionModel {
 
 	async #openWithArchive(
 		source: string | Blob,
-		{ signal, onProgress, ...options }: SessionOptions & ArchiveFileOptions,
+		options: SessionOptions & ArchiveFileOptions,
 		createState: CreateWithArchive,
 	): Promise<Session> {
 		this.engine.checkOpen();
-		const archive = await openArchive(source, signal);
-		const { path } = archive;
-		try {
-			const { state, ...rest } = this.#begin(options, (policy, positions) => {
-				const layout = archiveLayout(policy);
-				if (!layout?.portable)
-					throw new TokError(
-						"lm",
-						`${path}: expected a policy whose memory takes what the window drops, got ${formatPolicy(policy)}. ` +
-							"Write one such as sink:4,memory:4096/8x16,rolling:1020.",
-					);
-				checkArchive(path, archive.header, {
-					...layout,
-					headDim: this.info.headDim,
-					model: this.fingerprint(),
-					precision: this.info.precision,
-					heads: kvParts(
-						cacheShape(this.engine.config, policy, fullSlots(policy), this.engine.remembering),
-						layout.segment,
-					),
-				});
-				checkIds(archive.ids, this.info.vocabularySize);
-				return createState(policy, positions, { ids: archive.ids, recalls: archive.header.recalls });
-			});
-			try {
-				const { blockSize, tokens } = archive.header;
-				let slot = 0;
-				for (const rows of archive.blocks()) {
-					await state.store.writeSlots(state.archive?.layout.segment ?? 0, slot, rows);
-					slot += blockSize;
-					onProgress?.(slot, tokens);
-					if (slot % (64 * blockSize) === 0) await nextTurn();
-					signal?.throwIfAborted();
-				}
-				this.engine.checkOpen();
-				return this.#session(state, rest);
-			} catch (error) {
-				state.dispose();
-				throw error;
-			}
-		} finally {
-			archive.close();
-		}
+		const { sessionWithArchive } = await filesOfSessions();
+		return sessionWithArchive(this, source, options, {
+			begin: (create) => this.#begin(options, create),
+			open: (state, beginning) => this.#session(state, beginning),
+			createState,
+		});
 	}
 
 	#open(options: SessionOptions, createState: CreateState): Session {
@@ -207,43 +160,12 @@ export class LanguageModel implements Model, SessionModel {
 		return new DecoderSession(this, state, chunk, { pending: pinned, logits: undefined, random: undefined });
 	}
 
-	async restoreSession(
-		source: string | Blob,
-		{ policy, chunk = CHUNK, attention }: RestoreOptions = {},
-	): Promise<Session> {
+	async restoreSession(source: string | Blob, options: RestoreOptions = {}): Promise<Session> {
+		const { chunk = CHUNK } = options;
 		this.engine.checkOpen();
 		checkChunk(chunk);
-		const saved = await openSession(source);
-		try {
-			const { header, path } = saved;
-			const { precision, vocabularySize } = this.info;
-			expectSame(path, "model", this.fingerprint(), header.model, "Load the model that it was saved with.");
-			expectSame(path, "precision", precision, header.precision, `Load the model as ${header.precision}.`);
-			const expected = policy === undefined ? header.policy : formatPolicy(policy);
-			expectSame(path, "policy", expected, header.policy, "Restore it with its own policy.");
-			expectSame(path, "logits", header.logits === 0 ? 0 : vocabularySize, header.logits);
-			const { forgotten = [] } = saved.attentionMass ?? {};
-			const { tail, pending, attached, blocks } = header;
-			checkIds([...tail, ...pending, ...attached, ...(blocks?.ids ?? []), ...forgotten], vocabularySize);
-			const { kvFormats } = this.engine.runtime;
-			const shape = decodedShape(header.shape, kvFormats);
-			const { recalled, attentionMass } = saved;
-			const parts = { ...header, shape, recalled, attention, attentionMass };
-			const state = DecoderState.restore(this.engine, parsePolicy(header.policy), header.cache, parts);
-			try {
-				await state.store.load(decodeCache(header.shape, kvFormats, saved.cache()));
-				return new DecoderSession(this, state, chunk, {
-					pending: header.pending,
-					logits: saved.logits,
-					random: header.random ?? undefined,
-				});
-			} catch (error) {
-				state.dispose();
-				throw error;
-			}
-		} finally {
-			saved.close();
-		}
+		const { restoredSession } = await filesOfSessions();
+		return restoredSession(this, source, { ...options, chunk });
 	}
 
 	async negativeLogLikelihoods(ids: ArrayLike<number>, options: LikelihoodOptions): Promise<Float32Array> {
@@ -316,15 +238,4 @@ function withPinned(policy: Policy, count: number): Policy {
 		);
 	if (first.kind !== "sink") return [sink(count), ...policy];
 	return [sink(Math.max(count, first.slots)), ...rest];
-}
-
-function expectSame(
-	path: string,
-	what: string,
-	expected: string | number,
-	got: string | number,
-	remedy = "The file is not of this program's making.",
-): void {
-	if (expected !== got)
-		throw new TokError("lm", `${path}: expected a session of the ${what} ${expected}, got ${got}. ${remedy}`);
 }

@@ -2,13 +2,12 @@
  * Brings a model into the browser. One that is kept is used without a question to the network; of one that was cut the
  * rest is fetched.
  */
-import { TokError } from "@tok/runtime";
-import { chooseFiles, type HubFile } from "../choose-files.ts";
+import { loadPart } from "../../load-part.ts";
 import type { ModelFormat } from "../model-format.ts";
 import type { ResolveOptions } from "../resolve-model.ts";
 import { type FileTask, fetchFile, isSame } from "./fetch-file.ts";
 import { exclusively, type KeptFile, type Manifest, type ModelFolder, modelFolder } from "./model-folder.ts";
-import { fileUrl, type ModelPlace, modelPlace, type RemoteModelFile } from "./model-place.ts";
+import { type ModelPlace, modelPlace, type RemoteModelFile } from "./model-place.ts";
 
 export interface FetchedModel {
 	readonly place: ModelPlace;
@@ -58,7 +57,7 @@ async function fetchFiles(
 	manifest: Manifest | undefined,
 	options: FetchOptions,
 ): Promise<File[]> {
-	const wanted = place.kind === "file" ? [place.file] : await listRepository(place, options);
+	const wanted = await wantedFiles(place, options);
 	const sizes = wanted.map(({ size }) => size);
 	const kept = wanted.map(
 		(file): KeptFile =>
@@ -105,38 +104,8 @@ function sum(sizes: readonly (number | undefined)[]): number | undefined {
 	);
 }
 
-async function listRepository(
-	{ hub, place, headers }: Extract<ModelPlace, { kind: "repository" }>,
-	{ fetch = globalThis.fetch, signal }: ResolveOptions,
-): Promise<RemoteModelFile[]> {
-	const { repo, revision } = place;
-	const url = `${hub}/api/models/${repo}/tree/${encodeURIComponent(revision)}`;
-	const entries = await readJson(url, () => fetch(url, { headers, ...(signal && { signal }) }), signal);
-	if (!Array.isArray(entries))
-		throw new TokError("lm", `${url}: expected a list of files, got something else. Check the name.`);
-	const files = entries.flatMap(({ type, path, size, lfs }): HubFile[] =>
-		type === "file" ? [{ path, size, sha256: lfs?.oid }] : [],
-	);
-	return chooseFiles(repo, files).map(({ path, size, sha256 }) => ({
-		name: path,
-		url: fileUrl(hub, place, path),
-		size,
-		sha256,
-	}));
-}
-
-async function readJson(
-	url: string,
-	ask: () => Promise<Response>,
-	signal: AbortSignal | undefined,
-): Promise<unknown> {
-	try {
-		const response = await ask();
-		if (response.ok) return await response.json();
-		throw new TokError("lm", `${url}: the server answered ${response.status}. Check the name.`);
-	} catch (cause) {
-		signal?.throwIfAborted();
-		if (TokError.isInstance(cause)) throw cause;
-		throw new TokError("lm", `${url}: ${(cause as Error).message}. Check the network.`, { cause });
-	}
+async function wantedFiles(place: ModelPlace, options: FetchOptions): Promise<readonly RemoteModelFile[]> {
+	if (place.kind === "file") return [place.file];
+	const { listRepository } = await loadPart("lists repositories", () => import("./list-repository.ts"));
+	return listRepository(place, options);
 }
