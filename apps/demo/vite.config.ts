@@ -23,11 +23,9 @@ export default defineConfig({
 		include: [
 			"@tok/lm > @huggingface/jinja",
 			"@tok/lm > @huggingface/tokenizers",
-			"@tok/lm > @noble/hashes/sha2.js",
 			"@tok/lm > @tok/graph > @bufbuild/protobuf",
 			"@tok/lm > @tok/graph > @bufbuild/protobuf/wire",
 			"@tok/lm > @tok/graph > onnx-buf",
-			"uplot",
 		],
 	},
 	worker: {
@@ -36,7 +34,14 @@ export default defineConfig({
 			output: {
 				// Apart from what is ours, so that it is seen how much that is.
 				codeSplitting: {
-					groups: [{ name: "worker", test: /worker\/worker\.ts$/ }, { test: /\/onnxruntime-web\//, name: (id) => /ort\.\w+/.exec(id)?.[0].replace(".", "-") }],
+					groups: [
+						{ name: "worker", test: /worker\/worker\.ts$/ },
+						{
+							debugName: "onnxruntime",
+							test: /\/onnxruntime-web\//,
+							name: (id) => /ort\.\w+/.exec(id)?.[0].replace(".", "-"),
+						},
+					],
 				},
 			},
 		},

@@ -1,9 +1,14 @@
-/** The built page, hosted: on the second visit it needs no server, nor does the model. */
+/**
+ * The built page, hosted: a visitor fetches no more than is promised before the first token; on the second visit the page
+ * needs no server, nor does the model, nor a view that nobody has looked at.
+ */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
+import type { Page } from "playwright-core";
 import { preview } from "vite";
-import { atLeast, begin, load, MINUTES, root, type Stage, step, stop } from "./stage.ts";
+import { MOST_FIRST, sum, weighPage } from "../scripts/weigh.ts";
+import { atLeast, begin, load, MINUTES, root, type Stage, say, step, stop } from "./stage.ts";
 
 export async function offline(stage: Stage): Promise<void> {
 	const outDir = join(stage.scratch, "dist");
@@ -22,6 +27,10 @@ export async function offline(stage: Stage): Promise<void> {
 		preview: { port: 0 },
 	});
 	const address = server.resolvedUrls?.local[0] as string;
+	await step("no more is fetched before the first token than is promised", async () => {
+		await using visit = await stage.visit("about:blank");
+		await weighs(visit.page, address, outDir);
+	});
 	await using visit = await stage.visit(address);
 	const { page } = visit;
 	await step("the first visit keeps the page, and what computes", async () => {
@@ -42,6 +51,15 @@ export async function offline(stage: Stage): Promise<void> {
 		await atLeast(page, 64);
 		await stop(page);
 	});
+	await step("nor do views that nobody has looked at", async () => {
+		await begin(page, "Chat");
+		await say(page, "What is the capital of France?");
+		assert.match((await page.locator(".turn").allInnerTexts()).at(-1) ?? "", /Paris/);
+		for (const view of ["Remember", "Sinks", "Inside"] as const) {
+			await page.getByRole("link", { name: view }).click();
+			await page.getByRole("heading", { name: view, level: 2 }).waitFor();
+		}
+	});
 	await step("and says what it cannot have", async () => {
 		await page.getByLabel(/^model/).selectOption("smollm2-135m");
 		await page.route("https://**", (route) => route.abort());
@@ -50,4 +68,27 @@ export async function offline(stage: Stage): Promise<void> {
 			.locator(".state .problem", { hasText: "the server cannot be reached" })
 			.waitFor({ timeout: MINUTES });
 	});
+}
+
+/** On the heavier backend, by the requests of the page and its worker. */
+async function weighs(page: Page, address: string, folder: string): Promise<void> {
+	const fetched = new Set<string>();
+	// What the service worker keeps meanwhile is for later.
+	page.on("request", (request) => {
+		if (request.serviceWorker() === null) fetched.add(request.url().replace(address, ""));
+	});
+	await page.goto(address);
+	await load(page, "webgpu");
+	await begin(page, "Endless");
+	await page.waitForFunction(() => figures("tokens").some((each) => each > 0), undefined, {
+		timeout: 3 * MINUTES,
+	});
+	const { first, later } = weighPage(folder);
+	const files = [...first, ...later].filter(({ name }) => fetched.has(name === "index.html" ? "" : name));
+	assert.deepEqual(
+		files.map(({ name }) => name).sort(),
+		first.map(({ name }) => name).sort(),
+		"expected what scripts/weigh.ts says that a visitor fetches first",
+	);
+	assert(sum(files) <= MOST_FIRST, `expected at most ${MOST_FIRST} bytes, got ${sum(files)}`);
 }
