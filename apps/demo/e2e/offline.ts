@@ -31,6 +31,10 @@ export async function offline(stage: Stage): Promise<void> {
 		await using visit = await stage.visit("about:blank");
 		await weighs(visit.page, address, outDir);
 	});
+	await step("a view that cannot be fetched says so, and is there after a reload", async () => {
+		await using visit = await stage.visit("about:blank");
+		await reloads(visit.page, address);
+	});
 	await using visit = await stage.visit(address);
 	const { page } = visit;
 	await step("the first visit keeps the page, and what computes", async () => {
@@ -91,4 +95,26 @@ async function weighs(page: Page, address: string, folder: string): Promise<void
 		"expected what scripts/weigh.ts says that a visitor fetches first",
 	);
 	assert(sum(files) <= MOST_FIRST, `expected at most ${MOST_FIRST} bytes, got ${sum(files)}`);
+}
+
+async function reloads(page: Page, address: string): Promise<void> {
+	// It would answer for the network.
+	await page.addInitScript(() =>
+		Object.defineProperty(Navigator.prototype, "serviceWorker", { value: undefined }),
+	);
+	await page.goto(address);
+	const height = (): Promise<number> => page.evaluate(() => document.documentElement.scrollHeight);
+	const before = await height();
+	await page.route("**/assets/sinks-*.js", (route) => route.abort());
+	const link = page.getByRole("link", { name: "Sinks" });
+	await link.click();
+	await page.getByRole("alert").filter({ hasText: "The view could not be fetched." }).waitFor();
+	assert(
+		await link.evaluate((element) => element === document.activeElement),
+		"expected the focus on the link",
+	);
+	assert((await height()) >= before, "expected the page to be as tall as before");
+	await page.unroute("**/assets/sinks-*.js");
+	await page.getByRole("button", { name: "Reload" }).click();
+	await page.getByRole("heading", { name: "Sinks", level: 2 }).waitFor();
 }

@@ -11,8 +11,8 @@ export async function loadPart<Part>(what: string, load: () => Promise<Part>): P
 	} catch (cause) {
 		throw new TokError(
 			"lm",
-			`expected the part of tok that ${what}, which could not be loaded: ${(cause as Error).message}. Try again, or ` +
-				"reload the page, once there is a network.",
+			`expected the part of tok that ${what}, which could not be loaded: ${(cause as Error).message}. Reload the ` +
+				"page once there is a network.",
 			{ cause },
 		);
 	}

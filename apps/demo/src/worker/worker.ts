@@ -27,7 +27,10 @@ async function fetched<Part>(fetch: () => Promise<Part>): Promise<Part> {
 	try {
 		return await fetch();
 	} catch (cause) {
-		throw new Error("A part of the page could not be fetched. Try again once there is a network.", { cause });
+		throw new Error(
+			"A part of the page could not be fetched. Load the model again once there is a network.",
+			{ cause },
+		);
 	}
 }
 
