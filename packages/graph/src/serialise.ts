@@ -1,6 +1,7 @@
 /**
- * Writes a graph as an ONNX ModelProto (onnx.proto, IR version 10), field by field under the schema's numbers. Constants from 1024 bytes on stay outside the
- * protobuf, one path for each array, so that weights are never copied; smaller ones go inline as raw little-endian bytes.
+ * Writes a graph as an ONNX ModelProto (onnx.proto, IR version 10), field by field under the schema's numbers. Constants
+ * from 1024 bytes on stay outside the protobuf, one path for each array, so that weights are never copied; smaller ones go
+ * inline as raw little-endian bytes.
  *
  * The shape of every value is written down. Where it is not, onnxruntime gives symbolic dimensions names of its own, a new
  * one for each, and then looks in vain for buffers of one size when it plans which to use again: with 1.30 a decoder of
