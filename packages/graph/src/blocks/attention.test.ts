@@ -37,7 +37,6 @@ function build({ archive = false, sinks = false }: Parts): {
 		blocks: taken,
 		choices: {
 			voters: graph.input("voters", "int32", ["choices", "voters"]),
-			visible: input("visible", ["batch", 1, "choices", "blocks"]),
 			mask: input("blockMask", ["batch", 1, "choices", "blocks"]),
 			numbers: graph.input("numbers", "int32", ["blocks"]),
 			keyRows: graph.input("keyRows", "int32", ["batch", kvHeads, 1, headDim, 1]),
@@ -110,10 +109,6 @@ function feeds({ archive = false, sinks = false }: Parts): Record<string, Tensor
 			"past.key": floats(batch, kvHeads, 1, headDim, stored * blockSize),
 			"past.value": floats(batch, kvHeads, 1, stored * blockSize, headDim),
 			voters: integers([tokens, 1], [0, 1]),
-			visible: given(
-				[batch, 1, tokens, stored],
-				none.map(() => 1),
-			),
 			blockMask: given([batch, 1, tokens, stored], none),
 			numbers: integers([stored], [...Array(stored).keys()]),
 			keyRows: integers(

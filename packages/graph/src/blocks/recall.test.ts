@@ -19,6 +19,8 @@ interface Case {
 	readonly voters: readonly number[];
 	/** Blocks in sight of each choice. */
 	readonly inSight: readonly number[];
+	/** What keys that no choice sees are multiplied by. */
+	readonly hidden: number;
 }
 
 const [kvHeads, group, headDim, blockSize, stored, taken] = [3, 2, 8, 4, 10, 3];
@@ -33,6 +35,7 @@ const each: Case = {
 	span: 1,
 	voters: [0, 1],
 	inSight: [10, 10],
+	hidden: 1,
 };
 const cases: readonly (readonly [name: string, options: Case])[] = [
 	["each token chooses", each],
@@ -41,6 +44,7 @@ const cases: readonly (readonly [name: string, options: Case])[] = [
 	["a choice that one token makes for four", { ...each, choices: 1, span: 4, voters: [3], inSight: [10] }],
 	["some blocks out of sight", { ...each, inSight: [6, 8] }],
 	["fewer blocks in sight than are taken", { ...each, inSight: [2, 1] }],
+	["keys out of sight that would take all of the softmax", { ...each, inSight: [6, 8], hidden: 1000 }],
 	["none in sight", { ...each, inSight: [0, 4] }],
 	["one head remembers", { ...each, heads: [1] }],
 	["two heads remember, of two sequences", { ...each, heads: [0, 2], batch: 2 }],
@@ -52,7 +56,7 @@ const cases: readonly (readonly [name: string, options: Case])[] = [
 ];
 
 test.each(cases)("%s", async (_, options) => {
-	const { batch, heads, coded, choices, span, voters, inSight } = options;
+	const { batch, heads, coded, choices, span, voters, inSight, hidden } = options;
 	// One of the seeds with which no two blocks are so near that queries of 7 bits choose otherwise.
 	const random = seeded(5);
 	const tokens = choices * span;
@@ -60,6 +64,8 @@ test.each(cases)("%s", async (_, options) => {
 	const rotated = randomTensor(random, "float32", [batch, kvHeads, group, tokens, headDim]);
 	const key = archive(random, [batch, heads.length, 1, headDim, slots], 4, coded);
 	const value = archive(random, [batch, heads.length, 1, slots, headDim], 3, coded);
+	if (!coded)
+		multiplySlots(key.feeds("key").key as TensorData<"float32">, blockSize * Math.max(...inSight), hidden);
 	const visible = Array.from({ length: batch }, () =>
 		inSight.map((count) => Array.from({ length: stored }, (_, block) => Number(block < count))),
 	).flat(2);
@@ -86,7 +92,6 @@ test.each(cases)("%s", async (_, options) => {
 		blocks: taken,
 		choices: {
 			voters: graph.input("voters", "int32", ["choices", "voters"]),
-			visible: graph.input("visible", "float32", ["batch", 1, "choices", "blocks"]),
 			mask: graph.input("mask", "float32", ["batch", 1, "choices", "blocks"]),
 			numbers: graph.input("numbers", "int32", ["blocks"]),
 			keyRows: graph.input("keyRows", "int32", ["batch", heads.length, 1, headDim, 1]),
@@ -122,7 +127,6 @@ test.each(cases)("%s", async (_, options) => {
 		...key.feeds("key"),
 		...value.feeds("value"),
 		voters: integers([choices, voters.length / choices], voters),
-		visible: floats([batch, 1, choices, stored], visible),
 		mask: floats(
 			[batch, 1, choices, stored],
 			visible.map((seen) => (seen === 1 ? 0 : MASKED)),
@@ -201,6 +205,11 @@ function archive(random: () => number, dims: readonly number[], slotAxis: number
 		numbers: { dims, at: (...index) => code.at(...index) * step.at(...index) },
 		feeds: (name) => ({ [name]: codes, [`${name}Scale`]: scale }),
 	};
+}
+
+/** Multiplies keys [batch, heads, 1, headDim, slots] in slots from `from` on. */
+function multiplySlots({ data }: TensorData<"float32">, from: number, by: number): void {
+	for (const [i, x] of data.entries()) if (i % slots >= from) data[i] = by * x;
 }
 
 /** The blocks with the most mass, best first, of those in sight. */

@@ -7,7 +7,7 @@
  * of 1; a prompt's chunk may share one choice. Choices may also be kept: then some are made here, none of them in a step
  * that keeps all, and each place picks one that is made or one that comes from a step before.
  */
-import { add, div, min, mul } from "../ops/arithmetic.ts";
+import { add, min, mul } from "../ops/arithmetic.ts";
 import { cast } from "../ops/comparison.ts";
 import { gather, topK } from "../ops/indexing.ts";
 import { matMul } from "../ops/matmul.ts";
@@ -30,9 +30,7 @@ export interface KeptChoices {
 export interface RecallChoices {
 	/** Tokens whose queries choose. Without kept choices as many are made as there are choices. */
 	readonly voters: Value<"int32">; // [made, voters]
-	/** 1 where a choice may take a block, 0 elsewhere. */
-	readonly visible: Value<"float32">; // [batch, 1, made, blocks]
-	/** 0 where `visible` is 1, MASKED elsewhere. */
+	/** 0 where a choice may take a block, MASKED elsewhere. */
 	readonly mask: Value<"float32">; // [batch, 1, made, blocks]
 	/** 0, 1, 2, …: what a block is called. */
 	readonly numbers: Value<"int32">; // [blocks]
@@ -80,9 +78,6 @@ export interface Traces {
 	/** Softmax weight that fell on each of them, summed over a choice's queries and a group's heads. */
 	readonly mass: Value<"float32">; // [batch, heads, choices, blocks]
 }
-
-/** So that a choice among no blocks divides 0 by something. Far below any mass that float32 holds beside 1. */
-const NOTHING = 1e-30;
 
 /**
  * @param query un-rotated, [batch, kvHeads, group, tokens, headDim]
@@ -206,25 +201,34 @@ function choose(
 	{ key, blockSize, blocks, gain = 1, choices, kept }: RecalledSegment,
 ): Choices {
 	const [, heads, group, , headDim] = query.shape as [Dim, number, number, Dim, number];
-	const { voters, visible, mask, numbers } = choices;
+	const { voters, mask, numbers } = choices;
 	const each = voters.shape[1] as Dim;
-	const all = visible.shape[3] as Dim;
+	const all = mask.shape[3] as Dim;
 	const voting = reshape(gather(query, voters, 3), [0, heads, group, -1, headDim]);
 	const asking = gain === 1 ? voting : mul(voting, gain);
-	const weights = softmax(scoresOf(asking, key), -1); // [batch, heads, group, made · voters, slots]
+	const products = scoresOf(asking, key); // [batch, heads, group, made · voters, slots]
+	// Before the softmax: beside an entry out of sight, which may score anything, those in sight could come to nothing.
+	const seen = add(products, perEntry(mask, { each, blockSize, slots: products.shape[4] as Dim }));
+	const weights = softmax(seen, -1);
 	// The choices are what −1 stands for, as there may be none of them.
 	const perBlock = reduceSum(reshape(weights, [0, 0, 0, -1, all, blockSize]), [5]);
 	const byChoice = reshape(perBlock, [0, 0, 0, -1, each, all]); // [batch, heads, group, made, voters, blocks]
-	// Entries out of sight took part in the softmax: each head's mass is what lies in sight, 1 in all.
-	const inSight = mul(byChoice, unsqueeze(visible, [2, 4]));
-	const whole = add(reduceSum(inSight, [5], { keepDims: true }), NOTHING);
-	const mass = reduceSum(div(inSight, whole), [2, 4]); // [batch, heads, made, blocks]
+	const mass = reduceSum(byChoice, [2, 4]); // [batch, heads, made, blocks]
 	const scores = add(mass, mask);
 	if (kept === undefined) return best(scores, blocks, numbers);
 	// onnxruntime 1.30's TopK divides by the number of rows and dies of none (SIGFPE): a spare one is always there. To go
 	// when it takes tensors without elements, as every other operator here does.
 	const spare = expand(query.graph.scalar("float32", 0), [query.shape[0] as Dim, heads, 1, all]);
 	return best(concat([spare, scores], 2), blocks, numbers);
+}
+
+/** [batch, 1, made, blocks] → [batch, 1, 1, made · voters, slots]. The same in every layer: onnxruntime computes it once. */
+function perEntry(
+	mask: Value<"float32">,
+	{ each, blockSize, slots }: { readonly each: Dim; readonly blockSize: number; readonly slots: Dim },
+): Value<"float32"> {
+	const repeated = expand(unsqueeze(mask, [3, 5]), [each, 1, blockSize]);
+	return reshape(repeated, [0, 1, 1, -1, slots]);
 }
 
 /**

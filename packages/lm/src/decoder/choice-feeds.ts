@@ -48,13 +48,11 @@ export class ChoiceFeeds {
 			if (row !== undefined) this.#fillMask(row.view, mask.subarray(i * size, (i + 1) * size), made, slots);
 		});
 		const dims = [rows.length, 1, made.length, blocks];
-		const visible = mask.map((value) => Number(value === 0));
 		return {
 			...this.#placesOf(rows.length, blocks),
 			...(this.#recall.keeps && keptFeeds(rows, { tokens: each ? tokens : 1, made, slots }, this.#recall)),
 			[decoderInputs.voters]: narrowIntegers([made.length, each ? 1 : voters.length], voters),
 			[decoderInputs.blockMask]: { dtype: "float32", dims, data: mask },
-			[decoderInputs.visibleBlocks]: { dtype: "float32", dims, data: visible },
 		};
 	}
 

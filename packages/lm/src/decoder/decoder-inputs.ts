@@ -23,8 +23,6 @@ export const decoderInputs = {
 	/** int32 [made, voters]; see `RecallChoices` for this and what follows, `KeptChoices` for what is kept. */
 	voters: "recall.voters",
 	/** float32 [batch, 1, made, blocks] */
-	visibleBlocks: "recall.visible",
-	/** float32 [batch, 1, made, blocks] */
 	blockMask: "recall.mask",
 	/** int32 [blocks] */
 	blockNumbers: "recall.block_numbers",

@@ -354,12 +354,10 @@ function choiceInputs(
 ): ReadonlyMap<number, RecallChoices> {
 	const made = keeps ? "made" : "choices";
 	const voters = graph.input(decoderInputs.voters, "int32", [made, "voters"]);
-	const visible = graph.input(decoderInputs.visibleBlocks, "float32", ["batch", 1, made, "blocks"]);
 	const mask = graph.input(decoderInputs.blockMask, "float32", ["batch", 1, made, "blocks"]);
 	const numbers = graph.input(decoderInputs.blockNumbers, "int32", ["blocks"]);
 	const choices = (heads: number): RecallChoices => ({
 		voters,
-		visible,
 		mask,
 		numbers,
 		keyRows: graph.input(decoderInputs.keyRows(heads), "int32", ["batch", heads, 1, headDim, 1]),
