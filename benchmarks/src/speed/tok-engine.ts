@@ -18,7 +18,7 @@ export async function openTok({ model: name, threads, prepared }: EngineOptions)
 	const runtime = cpu({ threads, prepared });
 	const model = await loadModel(name, { runtime });
 	return {
-		description: `tok, precision ${model.info.precision}, float32 cache`,
+		description: `tok, precision ${model.info.precision}, cache in float32, in 8 bits from 512 slots on`,
 		async prefill(ids, window) {
 			using session = await openSession(model, window);
 			const begun = performance.now();

@@ -71,7 +71,7 @@ export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuRuntime
 	if (half === true && !can)
 		throw new TokError(
 			"runtime-webgpu",
-			"half: expected a GPU that computes in float16, got one that does not. Leave the option out.",
+			"half: expected a GPU that computes in float16 (shader-f16), got one that does not. Leave the option out.",
 		);
 	const device = await requestDevice(adapter);
 	return runtimeOn({ adapter, device }, options, half ?? can);
