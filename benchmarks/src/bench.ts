@@ -1,6 +1,7 @@
 /** `npm run bench` and its words: speed and memory, measured as docs/performance.md says. */
 import { availableParallelism } from "node:os";
 import { parsePolicy } from "@tok/kv-cache";
+import { restartWithHugePages } from "@tok/runtime-cpu/huge-pages";
 import { measureEndurance } from "./endurance/endurance.ts";
 import { formatEndurance } from "./endurance/endurance-table.ts";
 import { formatMemory, measureMemory } from "./memory/memory.ts";
@@ -51,6 +52,8 @@ memory:
 
 reportFailures();
 if (process.argv[2] === "browser") process.exit(await runBrowserBench(process.argv.slice(3)));
+// As the command tok has them. Processes that are started here have them too, the other side's included.
+restartWithHugePages();
 const { command, text, integer, pattern, has } = readArguments(
 	["speed", "steps", "endurance", "speculation", "memory"],
 	usage,

@@ -11,6 +11,8 @@ export interface Machine {
 	readonly memory: number;
 	readonly platform: string;
 	readonly node: string;
+	/** Settings of the C library (GLIBC_TUNABLES): whether it asks for huge pages. */
+	readonly tunables: string | undefined;
 	/** Commit of this repository, with "+" when files differ from it; undefined outside git. */
 	readonly commit: string | undefined;
 	/** Processes that wanted to run, averaged over the last minute, before the measurement began. */
@@ -25,6 +27,7 @@ export function describeMachine(): Machine {
 		memory: totalmem(),
 		platform: `${platform()}-${arch()}`,
 		node: process.version,
+		tunables: process.env.GLIBC_TUNABLES || undefined,
 		commit: commit(),
 		load: currentLoad(),
 	};
@@ -34,9 +37,19 @@ export function currentLoad(): number {
 	return loadavg()[0] as number;
 }
 
-export function formatMachine({ date, processor, cores, memory, platform, node, commit }: Machine): string {
+export function formatMachine(machine: Machine): string {
+	const { date, processor, cores, memory, platform, node, tunables, commit } = machine;
 	const gibibytes = Math.round(memory / 2 ** 30);
-	return `${processor}, ${cores} cores, ${gibibytes} GiB, ${platform}, Node ${node}, commit ${commit ?? "unknown"}, ${date.slice(0, 16).replace("T", " ")} UTC`;
+	return [
+		processor,
+		`${cores} cores`,
+		`${gibibytes} GiB`,
+		platform,
+		`Node ${node}`,
+		...(tunables === undefined ? [] : [tunables]),
+		`commit ${commit ?? "unknown"}`,
+		`${date.slice(0, 16).replace("T", " ")} UTC`,
+	].join(", ");
 }
 
 /** For measurements that were taken one after another, perhaps over days: the first, and the loads of all. */

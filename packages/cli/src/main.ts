@@ -1,14 +1,19 @@
 /** The process around a command: streams, Ctrl-C, closed pipes, the exit code. */
 import { setFlagsFromString } from "node:v8";
+import { restartWithHugePages } from "@tok/runtime-cpu/huge-pages";
 import { interruptible } from "./interrupt.ts";
 import type { Io } from "./io.ts";
-import { run } from "./run.ts";
+import { runsModel } from "./runs-model.ts";
 import { services } from "./services.ts";
 
 /** Runs `tok` with the process's arguments, and ends the process. */
 export async function main(): Promise<never> {
+	const argv = process.argv.slice(2);
+	if (runsModel(argv)) restartWithHugePages();
 	// V8 lets the space of new objects grow to 48 MB while a vocabulary is read, and keeps it.
 	setFlagsFromString("--semi-space-growth-factor=1");
+	// Imported late, so that a restart costs little.
+	const { run } = await import("./run.ts");
 	const controller = new AbortController();
 	let pipeClosed = false;
 	process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -20,7 +25,7 @@ export async function main(): Promise<never> {
 	const { signal } = controller;
 	const code = await interruptible(controller, (guard) => {
 		const io: Io = { stdin, stdout, stderr, env, signal, intercept: guard.intercept };
-		return run(process.argv.slice(2), io, services(guard));
+		return run(argv, io, services(guard));
 	});
 	await Promise.all(
 		[process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write("", done))),

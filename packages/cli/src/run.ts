@@ -16,7 +16,8 @@ import { Flags } from "./flags.ts";
 import { type Io, type Services, write } from "./io.ts";
 import { version } from "./version.ts";
 
-const commands: readonly (Command | CommandGroup)[] = [
+/** All of them, in the order of the overview. */
+export const commands: readonly (Command | CommandGroup)[] = [
 	pull,
 	generate,
 	chat,
