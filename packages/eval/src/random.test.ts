@@ -16,6 +16,13 @@ test("codes have five digits, none twice", () => {
 	expect(new Set(codes).size).toBe(2000);
 });
 
+test("neighbouring seeds begin far apart", () => {
+	const first = Array.from({ length: 400 }, (_, seed) => new Random(seed).below(1_000_000));
+	const close = first.filter((draw, seed) => Math.abs(draw - (first[seed + 1] ?? draw + 1e6)) < 10_000);
+	// 8 are to be expected.
+	expect(close.length).toBeLessThan(20);
+});
+
 test("draws below a count reach every value", () => {
 	const random = new Random(9);
 	const draws = Array.from({ length: 200 }, () => random.below(7));

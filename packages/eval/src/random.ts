@@ -9,6 +9,8 @@ export class Random {
 	/** @param seed An integer from 0 to 2³²−1. */
 	constructor(seed: number) {
 		this.#generator = xoroshiro128plus(integer("seed", seed, 0, 2 ** 32 - 1));
+		// The first draws of neighbouring seeds are neighbours: a draw of one's place in a text would be the other's.
+		this.#generator.jump();
 	}
 
 	/** An integer from 0 to count − 1. */
