@@ -70,6 +70,19 @@ describe("the streams", () => {
 		return { results, texts };
 	};
 
+	test("with an archive they begin with it, which is opened once", async () => {
+		const archive = "All that was read before. ";
+		const { texts, results } = await read({ samples: 3, archive });
+		expect(results[0]).toMatchObject({ exact: 3, samples: 3 });
+		const [opened, ...streams] = texts;
+		expect(opened).toEqual({ text: archive, ids: expect.any(Array), fork: false });
+		expect(streams).toHaveLength(3);
+		expect(streams.every(({ text, fork }) => fork && text.startsWith(archive))).toBe(true);
+		// What comes after it is what it would be without.
+		const { texts: alone } = await read({ samples: 3 });
+		expect(streams.map(({ text }) => text.slice(archive.length))).toEqual(alone.map(({ text }) => text));
+	});
+
 	test("start of text, 64 tokens, the fact, the gap, the question, the answer", async () => {
 		const { texts, results } = await read({ samples: 1 });
 		expect(texts).toHaveLength(1);

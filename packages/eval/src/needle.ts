@@ -3,7 +3,8 @@
  * passkey retrieval, arXiv 2305.16300): what is left of it once the window has moved past?
  *
  * Samples are streams of their own, which differ in code and in filler. A stream is read once for all gaps: a shorter
- * gap's question is asked of a fork, which leaves the stream as it was.
+ * gap's question is asked of a fork, which leaves the stream as it was. With an archive each stream is a fork of a session
+ * that has it: many facts can be looked for among 100,000 tokens that were read once.
  */
 import type { Model, Session } from "@tok/lm";
 import type { EvaluationOptions, Recall } from "./evaluation.ts";
@@ -22,6 +23,8 @@ export interface NeedleOptions extends EvaluationOptions<readonly NeedleResult[]
 	readonly facts?: number;
 	/** Asks in other words than the planted sentence has. Defaults to false. */
 	readonly paraphrase?: boolean;
+	/** An archive file that every stream begins with: see `Model.createSessionWithArchive`. Defaults to none. */
+	readonly archive?: string | Blob | undefined;
 }
 
 export interface NeedleResult extends Recall {
@@ -34,13 +37,15 @@ export async function needle(model: Model, options: NeedleOptions): Promise<read
 	const plan = planNeedles(model.tokenizer, options);
 	const none = plan.gaps.map((gap): NeedleResult => ({ gap, ...scoreAnswers([]) }));
 	const reader = new Reader(options, plan.tokens, none);
+	const { policy, archive, signal } = options;
+	const empty = { policy, ...readingOptions(options) };
+	using remembering =
+		archive === undefined
+			? undefined
+			: await model.createSessionWithArchive(archive, { ...empty, ...(signal && { signal }) });
 	for (const sample of plan.samples) {
-		const session = model.createSession({ policy: options.policy, ...readingOptions(options) });
-		try {
-			await readSample(model, reader, session, plan, sample);
-		} finally {
-			session.dispose();
-		}
+		using session = remembering?.fork() ?? model.createSession(empty);
+		await readSample(model, reader, session, plan, sample);
 	}
 	return reader.results;
 }

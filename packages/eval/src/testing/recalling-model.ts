@@ -3,6 +3,8 @@
  * `memory` tokens, it says the token that followed there last; where no ending of four tokens did, it says "?". So it
  * answers a question in the planted words exactly when the sentence is that near, and no other.
  *
+ * An archive is its text, which a stream then begins with.
+ *
  * Tokens are bytes, except that a digit takes a space before it along, as in some vocabularies; 256 begins a text.
  */
 import { formatPolicy, type Policy } from "@tok/kv-cache";
@@ -99,9 +101,8 @@ export function recallingModel(memory: (policy: Policy) => number = rollingToken
 		chatTemplate: undefined,
 		cacheBytes: () => 0,
 		prepare: async () => undefined,
-		createSessionWithArchive: () => {
-			throw new Error("evaluations begin with no archives");
-		},
+		createSessionWithArchive: async (archive, { policy }) =>
+			openSession(policy, [...tokenizer.encode(archive as string)], false),
 		createBatch: () => {
 			throw new Error("evaluations create no batches");
 		},

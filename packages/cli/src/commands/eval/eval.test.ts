@@ -97,6 +97,22 @@ describe("needle", () => {
 	});
 });
 
+test("needle --memory: among what tok read has archived", async () => {
+	const archive = file("book.tokmem");
+	writeFileSync(archive, "");
+	const common = ["needle", "--text-file", file("book.txt"), "--samples", "2", "--memory", archive];
+	const { stdout, stderr } = await evaluate([...common, "--json"]);
+	expect(stderr).toBe("");
+	expect(JSON.parse(stdout)).toMatchObject({
+		policy: "sink:4,memory:4144/8x16,rolling:1020",
+		archive: { file: archive, tokens: 48 },
+		gap: 900,
+		samples: 2,
+	});
+	const { stdout: text } = await evaluate(common);
+	expect(text).toContain("one fact, among 48 tokens of an archive");
+});
+
 describe("streameval", () => {
 	const argv = (...more: string[]) => ["streameval", "--distances", "1,5,40", "--queries", "3", ...more];
 
@@ -127,9 +143,9 @@ describe("streameval", () => {
 			"rolling:900, exact: a question every 10 lines
 
 			lines back  tokens back   exact  share  95 % interval  tokens right
-			         1           75  3 of 3  100 %    44 to 100 %         100 %
-			         5          376  3 of 3  100 %    44 to 100 %         100 %
-			        40        2,993  0 of 3    0 %      0 to 56 %           7 %
+			         1           73  3 of 3  100 %    44 to 100 %         100 %
+			         5          368  3 of 3  100 %    44 to 100 %         100 %
+			        40        2,923  0 of 3    0 %      0 to 56 %          33 %
 			"
 		`);
 	});

@@ -3,8 +3,10 @@ import { needle as evaluate, type NeedleResult } from "@tok/eval";
 import { formatPolicy, parsePolicy } from "@tok/kv-cache";
 import type { Command } from "../../command.ts";
 import { fail } from "../../errors.ts";
+import { memoryFlag, policyFor, readMemoryFlag, settingsFor } from "../../memory-flags.ts";
 import { readText } from "../../read-input.ts";
 import { defined, jsonFlag, modelFlag, readPolicy, readRunFlags, runFlags } from "../../shared-flags.ts";
+import { formatCount } from "../../terminal/format.ts";
 import { policyFlag, seedFlag } from "./evaluation-flags.ts";
 import { plotFlag, readPlotFlag } from "./plot-flag.ts";
 import { describeRounds, formatRecall, recallChart } from "./recall-report.ts";
@@ -39,6 +41,7 @@ export const needle: Command = {
 			description: "Plant several codes, each with a name, and ask for one of them; 1 to 8. Default: 1",
 		},
 		paraphrase: { type: "boolean", description: "Ask in other words than those of the planted sentence" },
+		...memoryFlag,
 		...runFlags,
 		...plotFlag,
 		...jsonFlag,
@@ -56,11 +59,18 @@ export const needle: Command = {
 			"tok eval needle --text-file book.txt --policy dense --facts 4 --paraphrase",
 			"Four codes with names, and a question in other words. Hard for a small model.",
 		],
+		[
+			"tok eval needle --text-file other.txt --memory book.tokmem --samples 100",
+			"Among a whole book that tok read has archived. The text between must be another one.",
+		],
 	],
 	async run(context) {
-		const { flags, io } = context;
-		const settings = readRunFlags(flags);
-		const policy = readPolicy(flags) ?? parsePolicy("sink:4,rolling:1020");
+		const { flags, io, services } = context;
+		const archive = await readMemoryFlag(flags, services);
+		const settings = settingsFor(readRunFlags(flags), archive);
+		const policy =
+			readPolicy(flags) ??
+			(archive === undefined ? parsePolicy("sink:4,rolling:1020") : policyFor(archive, { turns: false }));
 		const gaps = flags.integers("gap", 0) ?? [900];
 		const samples = flags.integer("samples", 1, 4096) ?? 16;
 		const seed = flags.integer("seed", 0, 2 ** 32 - 1) ?? 1;
@@ -75,19 +85,30 @@ export const needle: Command = {
 			{
 				policies: [policy],
 				run: (model, options) =>
-					evaluate(model, { policy, filler, gaps, samples, seed, facts, paraphrase, ...options }),
+					evaluate(model, {
+						policy,
+						filler,
+						gaps,
+						samples,
+						seed,
+						facts,
+						paraphrase,
+						archive: archive?.path,
+						...options,
+					}),
 				describe: (results) => describeRounds(results, samples, "samples"),
 			},
 			async ({ results, complete, about }) => {
 				const text = formatPolicy(policy);
 				const kind = facts === 1 ? "one fact" : `one of ${facts} facts`;
-				const manner = paraphrase ? ", asked for in other words" : "";
+				const manner = `${paraphrase ? ", asked for in other words" : ""}${archive === undefined ? "" : `, among ${formatCount(archive.tokens)} tokens of an archive`}`;
 				const json = {
 					...about,
 					policy: text,
 					...defined({ positions: settings.positions }),
 					facts,
 					paraphrase,
+					...(archive && { archive: { file: archive.path, tokens: archive.tokens } }),
 					seed,
 					complete,
 					// One gap is the object itself, several are an array in it.
