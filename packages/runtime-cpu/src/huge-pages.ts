@@ -5,6 +5,7 @@
  * it): so the process has to begin anew.
  */
 import { readFileSync } from "node:fs";
+import { isMainThread } from "node:worker_threads";
 
 const MODES = "/sys/kernel/mm/transparent_hugepage/enabled";
 const TUNABLE = "glibc.malloc.hugetlb";
@@ -26,8 +27,8 @@ export interface HugePagesOptions {
  */
 export function restartWithHugePages(options: HugePagesOptions = {}): void {
 	const env = environmentForHugePages(options);
-	// A child that its parent talks to through a channel would lose it.
-	if (env === undefined || process.channel !== undefined) return;
+	// A worker cannot, and a child that its parent talks to through a channel would lose that.
+	if (env === undefined || !isMainThread || process.channel !== undefined) return;
 	process.execve?.(process.execPath, [process.argv0, ...process.execArgv, ...process.argv.slice(1)], env);
 }
 
