@@ -11,7 +11,7 @@ export { freshMask, MASKED, type MaskOptions, segmentMask } from "./mask.ts";
 export type { FreshView, Plan, Range, SegmentView, Transfer, Write } from "./plan.ts";
 export { formatPolicy, type Policy, parsePolicy } from "./policy.ts";
 export { type CompressiveOptions, compressive, type MemoryOptions, memory } from "./receivers.ts";
-export type { Eviction, Grouping, Segment } from "./segment.ts";
+export type { ChosenBy, Eviction, Grouping, Segment } from "./segment.ts";
 export { dense, type RollingOptions, recompute, rolling, sink } from "./segments.ts";
 export type { CacheSnapshot } from "./snapshot.ts";
 export { fullSlots } from "./state.ts";

@@ -33,6 +33,14 @@ describe("text", () => {
 			[memory({ capacity: 64, blockSize: 4, eviction: "least-recalled" }), rolling(9)],
 		],
 		[
+			"memory:64/8x4/2:rotated,rolling:9",
+			[memory({ capacity: 64, blockSize: 4, every: 2, chosenBy: "rotated" }), rolling(9)],
+		],
+		[
+			"memory:64/8x4:rotated:least-recalled,rolling:9",
+			[memory({ capacity: 64, blockSize: 4, chosenBy: "rotated", eviction: "least-recalled" }), rolling(9)],
+		],
+		[
 			"memory:64/8x4/16:least-recalled,rolling:9:turns",
 			[
 				memory({ capacity: 64, blockSize: 4, every: 16, eviction: "least-recalled" }),
@@ -76,13 +84,14 @@ describe("text", () => {
 		"memory:1024/8x16/,rolling:252",
 		"memory:1024/8x16:newest,rolling:252",
 		"memory:1024/8x16:least-recalled/4,rolling:252",
+		"memory:1024/8x16:least-recalled:rotated,rolling:252",
 		"memory:-1024/8x16,rolling:252",
 		"compressive:128,rolling:252",
 		"compressive:128/4/,rolling:252",
 		"compressive:128/4/Mean,rolling:252",
 	])('K26 K27: "%s" is refused with what can be written', (text) => {
 		expect(() => parsePolicy(text)).toThrow(
-			/^\[tok\/kv-cache] policy: expected dense, sink:N, rolling:N, rolling:N:turns, recompute:N, memory:CAPACITY\/BLOCKSxSIZE\/EVERY, memory:…:least-recalled or compressive:SLOTS\/RATE\/COMPRESSOR, got "/,
+			/^\[tok\/kv-cache] policy: expected dense, sink:N, rolling:N, rolling:N:turns, recompute:N, memory:CAPACITY\/BLOCKSxSIZE\/EVERY, memory:…:rotated:least-recalled or compressive:SLOTS\/RATE\/COMPRESSOR, got "/,
 		);
 	});
 

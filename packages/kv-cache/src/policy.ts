@@ -103,13 +103,14 @@ const forms: readonly (readonly [RegExp, (...parts: string[]) => Segment])[] = [
 			compressive({ slots: Number(slots), rate: Number(rate), compressor }),
 	],
 	[
-		/^memory:(\d+)\/(\d+)x(\d+)(?:\/(\d+))?(:least-recalled)?$/,
-		(capacity, recall, blockSize, every = "1", chosen) =>
+		/^memory:(\d+)\/(\d+)x(\d+)(?:\/(\d+))?(:rotated)?(:least-recalled)?$/,
+		(capacity, recall, blockSize, every = "1", rotated, chosen) =>
 			memory({
 				capacity: Number(capacity),
 				recall: Number(recall),
 				blockSize: Number(blockSize),
 				every: Number(every),
+				chosenBy: rotated === undefined ? "unrotated" : "rotated",
 				eviction: chosen === undefined ? "oldest" : "least-recalled",
 			}),
 	],
@@ -122,6 +123,6 @@ function parseSegment(text: string): Segment {
 	}
 	fail(
 		"policy: expected dense, sink:N, rolling:N, rolling:N:turns, recompute:N, memory:CAPACITY/BLOCKSxSIZE/EVERY, " +
-			`memory:…:least-recalled or compressive:SLOTS/RATE/COMPRESSOR, got "${text}". Join segments by commas, as in "sink:4,rolling:252".`,
+			`memory:…:rotated:least-recalled or compressive:SLOTS/RATE/COMPRESSOR, got "${text}". Join segments by commas, as in "sink:4,rolling:252".`,
 	);
 }

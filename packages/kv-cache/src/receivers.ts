@@ -6,7 +6,7 @@
  * that was not trained for it, as in InfLLM (arXiv 2402.04617): there too all recalled keys stand at one distance.
  */
 import { fail, integer } from "./errors.ts";
-import { type Eviction, mostSlotsOfTensor, type Segment } from "./segment.ts";
+import { type ChosenBy, type Eviction, mostSlotsOfTensor, type Segment } from "./segment.ts";
 
 export interface CompressiveOptions {
 	/** Entries that are merged into one, an integer ≥ 2. */
@@ -53,6 +53,11 @@ export interface MemoryOptions {
 	 */
 	readonly every?: number;
 	/**
+	 * The queries by which blocks are chosen: un-rotated, or rotated to the window's edge, where they then attend to the
+	 * blocks. Defaults to "unrotated".
+	 */
+	readonly chosenBy?: ChosenBy;
+	/**
 	 * Which blocks leave when it is full: the oldest, or those that have been recalled least. Defaults to "oldest".
 	 */
 	readonly eviction?: Eviction;
@@ -69,6 +74,7 @@ export function memory({
 	blockSize = 16,
 	recall = 8,
 	every = 1,
+	chosenBy = "unrotated",
 	eviction = "oldest",
 }: MemoryOptions): Segment {
 	integer("memory block size", blockSize, 1, mostSlotsOfTensor, "Give the tokens of a block.");
@@ -92,6 +98,9 @@ export function memory({
 		"Give the blocks to recall, at most all of them.",
 	);
 	integer("memory every", every, 1, mostSlotsOfTensor, "Give the tokens for which a choice holds.");
+	if (chosenBy !== "unrotated" && chosenBy !== "rotated")
+		fail(`memory chosen by: expected "unrotated" or "rotated", got "${String(chosenBy)}".`);
+	const rotated = chosenBy === "rotated";
 	if (eviction !== "oldest" && eviction !== "least-recalled")
 		fail(`memory eviction: expected "oldest" or "least-recalled", got "${String(eviction)}".`);
 	const chosen = eviction === "least-recalled";
@@ -102,9 +111,11 @@ export function memory({
 		distance: "edge",
 		recall,
 		...(every > 1 && { every }),
+		...(rotated && { chosenBy }),
 		...(chosen && { eviction }),
 		describe: () =>
-			`memory:${capacity}/${recall}x${blockSize}${every > 1 ? `/${every}` : ""}${chosen ? ":least-recalled" : ""}`,
+			`memory:${capacity}/${recall}x${blockSize}${every > 1 ? `/${every}` : ""}` +
+			`${rotated ? ":rotated" : ""}${chosen ? ":least-recalled" : ""}`,
 		head: (_start, end) => Math.ceil((end - capacity) / blockSize) * blockSize,
 	};
 }

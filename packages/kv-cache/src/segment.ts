@@ -16,6 +16,12 @@ export interface Grouping {
 	readonly entries: number;
 }
 
+/**
+ * The queries by which blocks of an archive are chosen: as they were before rotation, so that content alone counts, or
+ * rotated to the distance at which they then attend to what was chosen.
+ */
+export type ChosenBy = "unrotated" | "rotated";
+
 /** What leaves a full archive first. */
 export type Eviction = "oldest" | "least-recalled";
 
@@ -41,6 +47,8 @@ export interface Segment {
 	readonly recall?: number;
 	/** Tokens for which a choice of blocks holds, made by the first of them. Defaults to 1: each chooses for itself. */
 	readonly every?: number;
+	/** The queries that choose. Defaults to "unrotated". */
+	readonly chosenBy?: ChosenBy;
 	/**
 	 * Which groups leave when it is full. Defaults to "oldest". With "least-recalled" those of which the caller says that
 	 * they are recalled least (`KvCache.exchanges`), several at a time.

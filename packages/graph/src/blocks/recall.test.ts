@@ -1,7 +1,7 @@
 /** Recall against loops over numbers: which blocks are chosen, and what attention takes from them. */
 import { expect, test } from "vitest";
 import { GraphBuilder } from "../builder.ts";
-import { softmax } from "../ops/reduction.ts";
+import { reduceSum, softmax } from "../ops/reduction.ts";
 import { concat, reshape, split } from "../ops/shape.ts";
 import { type NdArray, ndArray, sum } from "../testing/nd-array.ts";
 import { randomTensor, seeded } from "../testing/random.ts";
@@ -21,6 +21,8 @@ interface Case {
 	readonly inSight: readonly number[];
 	/** What keys that no choice sees are multiplied by. */
 	readonly hidden: number;
+	/** Defaults to false. */
+	readonly rotatedChoose?: boolean;
 }
 
 const [kvHeads, group, headDim, blockSize, stored, taken] = [3, 2, 8, 4, 10, 3];
@@ -46,6 +48,11 @@ const cases: readonly (readonly [name: string, options: Case])[] = [
 	["fewer blocks in sight than are taken", { ...each, inSight: [2, 1] }],
 	["keys out of sight that would take all of the softmax", { ...each, inSight: [6, 8], hidden: 1000 }],
 	["none in sight", { ...each, inSight: [0, 4] }],
+	["rotated queries choose", { ...each, rotatedChoose: true }],
+	[
+		"rotated queries choose, of codes in two heads, for two tokens",
+		{ ...each, coded: true, heads: [0, 2], span: 2, rotatedChoose: true },
+	],
 	["one head remembers", { ...each, heads: [1] }],
 	["two heads remember, of two sequences", { ...each, heads: [0, 2], batch: 2 }],
 	["8-bit codes", { ...each, coded: true }],
@@ -56,7 +63,7 @@ const cases: readonly (readonly [name: string, options: Case])[] = [
 ];
 
 test.each(cases)("%s", async (_, options) => {
-	const { batch, heads, coded, choices, span, voters, inSight, hidden } = options;
+	const { batch, heads, coded, choices, span, voters, inSight, hidden, rotatedChoose = false } = options;
 	// One of the seeds with which no two blocks are so near that queries of 7 bits choose otherwise.
 	const random = seeded(5);
 	const tokens = choices * span;
@@ -83,8 +90,11 @@ test.each(cases)("%s", async (_, options) => {
 		};
 	};
 	const length = `${blockSize}*blocks`;
-	const recalled = recall(input("query"), input("rotated"), {
+	const unrotated = input("query");
+	graph.output(reduceSum(unrotated), "read in any case");
+	const recalled = recall(unrotated, input("rotated"), {
 		heads,
+		rotatedChoose,
 		key: archived("key", key, [headDim, length]),
 		value: archived("value", value, [length, headDim]),
 		rotation: undefined,
@@ -150,7 +160,15 @@ test.each(cases)("%s", async (_, options) => {
 				const each = voters.length / choices;
 				const asking = voters.slice(choice * each, (choice + 1) * each);
 				const best =
-					i < 0 ? [] : chosen(q, key.numbers, { b, head, i, asking, inSight: inSight[choice] ?? 0 });
+					i < 0
+						? []
+						: chosen(rotatedChoose ? r : q, key.numbers, {
+								b,
+								head,
+								i,
+								asking,
+								inSight: inSight[choice] ?? 0,
+							});
 				const masses = best.map(() => 0);
 				for (let g = 0; g < group; g++)
 					for (let t = choice * span; t < (choice + 1) * span; t++) {

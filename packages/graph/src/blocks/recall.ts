@@ -51,6 +51,8 @@ export interface RecalledSegment {
 	readonly blockSize: number;
 	/** Blocks that a choice takes. */
 	readonly blocks: number;
+	/** Whether the rotated queries choose, and not those before rotation. Defaults to false. */
+	readonly rotatedChoose?: boolean;
 	/** What rotation multiplies a query by besides (yarn's attention factor). Defaults to 1. */
 	readonly gain?: number;
 	readonly choices: RecallChoices;
@@ -88,14 +90,15 @@ export function recall(
 	rotated: Value<"float32">,
 	segment: RecalledSegment,
 ): Recalled {
-	const { key, value, blockSize, blocks, choices, kept } = segment;
+	const { key, value, blockSize, blocks, choices, kept, rotatedChoose = false } = segment;
 	const kvHeads = query.shape[1] as number;
 	const heads = ofHeads(segment.heads, kvHeads);
 	const asking = heads.take(query);
 	const [batch, remembering, group, tokens, headDim] = asking.shape as [Dim, number, number, Dim, number];
 	const count = (kept === undefined ? choices.voters.shape[0] : kept.pick.shape[2]) as Dim;
 	const entries = blocks * blockSize;
-	const made = choose(asking, segment);
+	const attending = heads.take(rotated);
+	const made = rotatedChoose ? choose(attending, { ...segment, gain: 1 }) : choose(asking, segment);
 	const chosen = kept === undefined ? made : picked(made, kept); // [batch, heads, choices, blocks]
 
 	const places = add(choices.valueRows, chosen.indices); // [batch, heads, choices, blocks]
@@ -119,7 +122,7 @@ export function recall(
 		return reshape(apart, [batch, remembering, group, tokens, width]);
 	};
 
-	const turned = byChoice(heads.take(rotated), headDim);
+	const turned = byChoice(attending, headDim);
 	const products = isCoded(key)
 		? mul(
 				matMul(turned, cast(rows(key.codes, keyPlaces, blockSize, [headDim, entries]), "float32")),

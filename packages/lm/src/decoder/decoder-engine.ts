@@ -109,7 +109,7 @@ export class DecoderEngine {
 		const parts = sendsOn ? headsWithoutWindow(this.config) : this.remembering.heads;
 		const formats = segmentFormats(policy, this.remembering);
 		const counted = policy.some(({ compressor = "" }) => this.compressors.counts(compressor));
-		return policy.map(({ recall, takes, every = 1 }, segment) => ({
+		return policy.map(({ recall, takes, chosenBy, every = 1 }, segment) => ({
 			format: formats[segment] ?? "float32",
 			...(counted && segment === policy.length - 1 && { counted }),
 			...(recall !== undefined &&
@@ -118,6 +118,7 @@ export class DecoderEngine {
 						blocks: recall,
 						blockSize: takes.entries,
 						parts,
+						rotated: chosenBy === "rotated",
 						keeps: every > 1,
 						leastMade: this.runtime.emptyTensors ? 0 : 1,
 					},

@@ -305,7 +305,7 @@ class StepInputs {
 		const heads = recall?.parts.find((part) => part.layer === layer)?.heads;
 		const choices = this.#choices?.get(heads?.length ?? 0);
 		if (recall === undefined || heads === undefined || choices === undefined) return undefined;
-		const { blocks, blockSize } = recall;
+		const { blocks, blockSize, rotated } = recall;
 		const rope = kind.rope === undefined ? undefined : this.#config.ropes[kind.rope];
 		return {
 			...this.#cached(layer, segment, heads.length, blockSize === 1 ? "blocks" : `${blockSize}*blocks`),
@@ -313,6 +313,7 @@ class StepInputs {
 			rotation: this.#rotation(kind.rope, segment),
 			blockSize,
 			blocks,
+			rotatedChoose: rotated,
 			gain: rope === undefined ? 1 : ropeFrequencies(rope).attentionFactor,
 			choices,
 			kept: this.#kept?.get(layer),

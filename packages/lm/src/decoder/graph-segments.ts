@@ -17,6 +17,8 @@ export interface Recall {
 	readonly blockSize: number;
 	/** Heads that remember, of layers without a window of their own. */
 	readonly parts: readonly KvPart[];
+	/** Queries choose as they are once rotated. */
+	readonly rotated: boolean;
 	/** Choices may hold for several tokens. */
 	readonly keeps: boolean;
 	/** Choices that a step makes at the least, though none be needed. */
@@ -31,9 +33,9 @@ export function describeSegments(segments: readonly GraphSegment[]): string {
 	});
 	const recalls = segments.map(({ recall }, segment) => {
 		if (recall === undefined) return "";
-		const { blocks, blockSize, parts, keeps } = recall;
+		const { blocks, blockSize, parts, rotated, keeps } = recall;
 		const heads = parts.map(({ layer, heads }) => `${layer}.${heads.join()}`).join(" ");
-		return `, recalling ${blocks}x${blockSize} in ${segment} by ${heads}${keeps ? ", kept" : ""}`;
+		return `, recalling ${blocks}x${blockSize} in ${segment} by ${heads}${rotated ? ", rotated" : ""}${keeps ? ", kept" : ""}`;
 	});
 	const counted = isCounted(segments) ? ", counted" : "";
 	return `${segments.length} segments${formats.join("")}${recalls.join("")}${counted}`;

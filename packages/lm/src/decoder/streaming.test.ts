@@ -52,6 +52,18 @@ const keeping: readonly (readonly [policy: string, reference: Omit<ReferencePoli
 		{ sinks: 0, rolling: 20, memory: { capacity: 12, recall: 3, blockSize: 1, every: 16 } },
 	],
 	[
+		"sink:2,memory:40/2x4:rotated,rolling:13",
+		{ sinks: 2, rolling: 13, memory: { capacity: 40, recall: 2, blockSize: 4, chosenBy: "rotated" } },
+	],
+	[
+		"memory:12/3x1/2:rotated,rolling:20",
+		{
+			sinks: 0,
+			rolling: 20,
+			memory: { capacity: 12, recall: 3, blockSize: 1, every: 2, chosenBy: "rotated" },
+		},
+	],
+	[
 		"sink:2,memory:40/2x4:least-recalled,rolling:13",
 		{ sinks: 2, rolling: 13, memory: { capacity: 40, recall: 2, blockSize: 4, eviction: "least-recalled" } },
 	],

@@ -30,7 +30,7 @@ const policies = [
 	"sink:2,compressive:6/2/max,memory:32/2x4,rolling:20",
 	"sink:4,memory:64/2x8,rolling:28:turns",
 	"sink:4,memory:64/2x8:least-recalled,rolling:28",
-	"sink:2,memory:64/3x4/3:least-recalled,rolling:20:turns",
+	"sink:2,memory:64/3x4/3:rotated:least-recalled,rolling:20:turns",
 	"sink:2,memory:32/2x4:least-recalled,compressive:6/2/most-used,rolling:20",
 ];
 const fast = await loadModel(folder, { runtime, precision: "fast" });

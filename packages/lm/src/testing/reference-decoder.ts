@@ -23,6 +23,8 @@ export interface ReferencePolicy {
 		readonly blockSize: number;
 		/** Tokens for which a choice holds. Defaults to 1. */
 		readonly every?: number;
+		/** The queries that choose. Defaults to "unrotated". */
+		readonly chosenBy?: "unrotated" | "rotated";
 		/** Which blocks leave a full archive. Defaults to the oldest. */
 		readonly eviction?: "oldest" | "least-recalled";
 	};
@@ -222,12 +224,13 @@ export class ReferenceDecoder {
 			const recalledOf: number[] = [];
 			// A layer with a window of its own remembers nothing beyond it.
 			if (policy.memory !== undefined && window === Number.POSITIVE_INFINITY) {
-				const { every = 1 } = policy.memory;
+				const { every = 1, chosenBy } = policy.memory;
 				const name = `${layer}.${group}`;
 				let choice = held.choices.get(name);
 				if (choice === undefined || entry.index >= choice.at + every) {
-					// Both at position 0, where yarn's factor still counts.
-					const asking = queries.map((each) => rotate(each, 0, rope));
+					// Keys at position 0, where yarn's factor still counts; queries there too, or as far away as they attend from.
+					const distance = chosenBy === "rotated" ? policy.rolling : 0;
+					const asking = queries.map((each) => rotate(each, distance, rope));
 					const asked = held.archive.map((each) => rotate(of(each).key, 0, rope));
 					const best = recalled(asking, asked, scale, policy.memory);
 					choice = { at: entry.index, entries: best.map((i) => held.archive[i] as Entry) };
