@@ -48,6 +48,7 @@ memory:
   --rounds N       Default: 9
   --steps N        Tokens of a round. Default: 32
   --archived LIST  Tokens in the archive. Default: 1024,16384
+  --every LIST     Tokens that go on with one choice of blocks. Default: 1
   --heads LIST     Heads that remember: 14.0,17.1. Default: all`;
 
 reportFailures();
@@ -119,6 +120,7 @@ const commands: Record<typeof command, () => Promise<Outcome>> = {
 			rounds: integer("rounds") ?? (quick ? 2 : 9),
 			steps: integer("steps") ?? (quick ? 8 : 32),
 			archived: (text("archived") ?? (quick ? "1024" : "1024,16384")).split(",").map(Number),
+			every: (text("every") ?? "1").split(",").map(Number),
 			heads: text("heads")
 				?.split(",")
 				.map((name) => {

@@ -1,8 +1,11 @@
 /**
- * What remembering costs a step. One stream is read until its archive holds so many tokens, another with sinks and a
- * window alone; then both decode in turn, and ratios are taken within a round. The heads that remember are loaded one
- * choice after the other, as a graph belongs to each.
+ * What remembering costs a step. One stream is read until its archive holds so many tokens, which other sessions then
+ * begin with: one for each number of tokens that go on with one choice of blocks. They and a session with sinks and a
+ * window alone decode in turn, and ratios are taken within a round.
  */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { formatPolicy, memory, type Policy, rolling, sink } from "@tok/kv-cache";
 import { loadModel, type MemoryHeads, type Model, type Session } from "@tok/lm";
 import { cpu } from "@tok/runtime-cpu";
@@ -17,6 +20,8 @@ export interface MemoryOptions {
 	readonly threads: number;
 	/** Tokens in the archive, for each of which a case is measured. */
 	readonly archived: readonly number[];
+	/** Tokens for which one choice of blocks holds, for each of which a case is measured. */
+	readonly every: readonly number[];
 	/** The heads that remember; undefined for all. */
 	readonly heads: readonly MemoryHeads[] | undefined;
 	readonly rounds: number;
@@ -28,6 +33,7 @@ export interface MemoryOptions {
 export interface MemoryCase {
 	readonly policy: string;
 	readonly archived: number;
+	readonly every: number;
 	/** Of the archive, per token that it has room for. */
 	readonly bytesPerToken: number;
 	/** Reading with recall, tokens a second, over the whole stream. */
@@ -64,8 +70,7 @@ export async function measureMemory(options: MemoryOptions): Promise<MemoryRepor
 	const cases: MemoryCase[] = [];
 	for (const tokens of archived) {
 		if (signal.aborted) break;
-		const measured = await measure(model, ids, tokens, options);
-		if (measured !== undefined) cases.push(measured);
+		cases.push(...(await measure(model, ids, tokens, options)));
 	}
 	clearProgress();
 	const { precision, memoryHeads, layers, kvHeads } = model.info;
@@ -73,52 +78,88 @@ export async function measureMemory(options: MemoryOptions): Promise<MemoryRepor
 	return { machine, precision, threads, rounds, steps, heads: [remembering, layers * kvHeads], cases };
 }
 
-/** Undefined when it was interrupted before the first round ended. */
+/** One for each of `every`; none when it was interrupted before the first round ended. */
 async function measure(
 	model: Model,
 	ids: readonly number[],
 	archived: number,
-	{ rounds, steps, signal }: MemoryOptions,
-): Promise<MemoryCase | undefined> {
-	const plain: Policy = [sink(4), rolling(WINDOW)];
-	const policy: Policy = [sink(4), memory({ capacity: archived, ...RECALLED }), rolling(WINDOW)];
-	const twice: Policy = [sink(4), memory({ capacity: 2 * archived, ...RECALLED }), rolling(WINDOW)];
-	using without = model.createSession({ policy: plain });
-	using remembering = model.createSession({ policy });
+	{ every, rounds, steps, signal }: MemoryOptions,
+): Promise<MemoryCase[]> {
+	const remember = (capacity: number, every = 1): Policy => [
+		sink(4),
+		memory({ capacity, ...RECALLED, every }),
+		rolling(WINDOW),
+	];
 	const report = (what: string): void =>
 		showProgress(`${archived.toLocaleString("en")} tokens archived: ${what}`);
+	const folder = mkdtempSync(join(tmpdir(), "tok-bench-"));
+	const file = join(folder, "archive.tokmem");
+	const sessions: Session[] = [];
 	try {
-		await without.append(ids.slice(0, BEYOND), { signal });
-		const begun = performance.now();
-		const tokens = ids.slice(0, archived + BEYOND);
-		await remembering.append(tokens, {
+		const reading = await readInto(file, model, ids.slice(0, archived + BEYOND), {
+			policy: remember(archived),
 			signal,
-			onProgress: (read, total) => report(`${Math.floor((100 * read) / total)} % read`),
+			report,
 		});
-		const reading = (1000 * tokens.length) / (performance.now() - begun);
-		const times = { without: [] as number[], remembering: [] as number[] };
+		const recent = ids.slice(archived, archived + BEYOND);
+		for (const policy of [[sink(4), rolling(WINDOW)], ...every.map((n) => remember(archived, n))]) {
+			const session =
+				sessions.length === 0
+					? model.createSession({ policy })
+					: await model.createSessionWithArchive(file, { policy, signal });
+			sessions.push(session);
+			await session.append(recent, { signal });
+		}
+		const times = sessions.map((): number[] => []);
 		for (let round = -1; round < rounds && !signal.aborted; round++) {
 			report(`round ${Math.max(0, round) + 1} of ${rounds}`);
-			const pair = [await perToken(without, steps), await perToken(remembering, steps)] as const;
-			// The first is to warm up.
-			if (round < 0) continue;
-			times.without.push(pair[0]);
-			times.remembering.push(pair[1]);
+			for (const [i, session] of sessions.entries()) {
+				const time = await perToken(session, steps);
+				// The first is to warm up.
+				if (round >= 0) times[i]?.push(time);
+			}
 		}
-		if (times.without.length === 0) return undefined;
-		return {
-			policy: formatPolicy(policy),
-			archived,
-			bytesPerToken: (model.cacheBytes(twice) - model.cacheBytes(policy)) / archived,
-			reading,
-			without: spread(times.without),
-			remembering: spread(times.remembering),
-			ratio: spread(times.remembering.map((time, round) => time / (times.without[round] as number))),
-		};
+		const [without = [], ...remembering] = times;
+		if (without.length === 0) return [];
+		const bytes = model.cacheBytes(remember(2 * archived)) - model.cacheBytes(remember(archived));
+		return every.map((n, i) => {
+			const own = remembering[i] as number[];
+			return {
+				policy: formatPolicy(remember(archived, n)),
+				archived,
+				every: n,
+				bytesPerToken: bytes / archived,
+				reading,
+				without: spread(without),
+				remembering: spread(own),
+				ratio: spread(own.map((time, round) => time / (without[round] as number))),
+			};
+		});
 	} catch (error) {
-		if (signal.aborted) return undefined;
+		if (signal.aborted) return [];
 		throw error;
+	} finally {
+		for (const session of sessions) session.dispose();
+		rmSync(folder, { recursive: true });
 	}
+}
+
+/** Tokens a second. */
+async function readInto(
+	file: string,
+	model: Model,
+	tokens: readonly number[],
+	{ policy, signal, report }: { policy: Policy; signal: AbortSignal; report: (what: string) => void },
+): Promise<number> {
+	using session = model.createSession({ policy });
+	const begun = performance.now();
+	await session.append(tokens, {
+		signal,
+		onProgress: (read, total) => report(`${Math.floor((100 * read) / total)} % read`),
+	});
+	const speed = (1000 * tokens.length) / (performance.now() - begun);
+	await session.saveArchive(file, { signal });
+	return speed;
 }
 
 async function perToken(session: Session, count: number): Promise<number> {
@@ -138,8 +179,9 @@ export function formatMemory({
 }: MemoryReport): string {
 	const range = ({ median, min, max }: Spread): string =>
 		`${median.toFixed(2)} (${min.toFixed(2)}–${max.toFixed(2)})`;
-	const rows = cases.map(({ archived, bytesPerToken, reading, without, remembering, ratio }) => [
+	const rows = cases.map(({ archived, every, bytesPerToken, reading, without, remembering, ratio }) => [
 		archived.toLocaleString("en"),
+		every.toString(),
 		(bytesPerToken / 1024).toFixed(1),
 		reading.toFixed(0),
 		range(without),
@@ -148,6 +190,7 @@ export function formatMemory({
 	]);
 	const columns = [
 		"archived tokens",
+		"tokens a choice",
 		"KiB a token",
 		"reading (tokens/s)",
 		"sinks (ms)",

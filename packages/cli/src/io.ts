@@ -14,6 +14,7 @@ import type {
 	QuantizeReport,
 	ResolvedModel,
 	ResolveOptions,
+	SessionInfo,
 	Tokenizer,
 } from "@tok/lm";
 
@@ -52,6 +53,7 @@ export interface Services {
 	quantizeModel(name: string, options: QuantizeOptions): Promise<QuantizeReport>;
 	inspectModel(name: string, options: InspectOptions): Promise<ModelReport>;
 	inspectArchive(path: string): Promise<ArchiveInfo>;
+	inspectSession(path: string): Promise<SessionInfo>;
 }
 
 /** Writes text and waits until the stream has room for more. */

@@ -1,10 +1,11 @@
-/** Archives that `tok read` has written, as something to begin with; and the policies that hold them. */
+/** Archives that `tok read` has written, and saved sessions, as something to begin with; the policies that hold them. */
 import { memory, type Policy, parsePolicy, rolling, sink } from "@tok/kv-cache";
-import type { ArchiveInfo, Model } from "@tok/lm";
+import type { ArchiveInfo, Model, SessionInfo } from "@tok/lm";
 import type { ArgsDef } from "citty";
 import { fail } from "./errors.ts";
 import type { Flags } from "./flags.ts";
 import type { Services } from "./io.ts";
+import type { SessionFiles } from "./sampling-flags.ts";
 import { type RunSettings, rememberingPolicy } from "./shared-flags.ts";
 
 export const memoryFlag: ArgsDef = {
@@ -31,11 +32,28 @@ export async function readMemoryFlag(flags: Flags, services: Services): Promise<
 	return services.inspectArchive(path);
 }
 
-/** An archive fits one precision and one choice of heads: they are its own unless the flags say otherwise. */
-export function settingsFor(settings: RunSettings, archive: ArchiveInfo | undefined): RunSettings {
-	if (archive === undefined) return settings;
-	const { precision = archive.precision, memoryHeads = archive.heads } = settings;
-	return { ...settings, precision, memoryHeads };
+/** What --restore names, from its header: read before a model is loaded. */
+export async function inspectRestored(
+	{ restore }: SessionFiles,
+	services: Services,
+): Promise<SessionInfo | undefined> {
+	return restore === undefined ? undefined : services.inspectSession(restore);
+}
+
+/**
+ * An archive and a saved session fit one precision and one choice of heads: they are their own unless the flags say
+ * otherwise.
+ */
+export function settingsFor(
+	settings: RunSettings,
+	archive: ArchiveInfo | undefined,
+	saved?: SessionInfo | undefined,
+): RunSettings {
+	return {
+		...settings,
+		precision: settings.precision ?? archive?.precision ?? saved?.precision,
+		memoryHeads: settings.memoryHeads ?? archive?.heads ?? saved?.memoryHeads,
+	};
 }
 
 /** Holds an archive and some thousand tokens more, before a window like that of the other defaults. */

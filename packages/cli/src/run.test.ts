@@ -148,7 +148,12 @@ describe("bad input: exit code 1, one clear message, no model loaded", () => {
 		[
 			"layers by name",
 			["chat", "--memory-heads", "middle"],
-			"--memory-heads: expected all, layers and heads such as 6,14.0,14.1",
+			"--memory-heads: expected all, known, layers and heads such as 6,14.0,14.1",
+		],
+		[
+			"heads that nobody has found",
+			["chat", "--memory-heads", "known", "--model", "other.gguf"],
+			"--memory-heads: expected a model whose heads are known, got other.gguf. Find them with tok eval heads.",
 		],
 		["two beginnings", ["chat", "--memory", "x", "--restore", "run.test.ts"], "either --memory or --restore"],
 		["no text", ["tokenize"], "expected either --text or --text-file, got neither"],

@@ -21,6 +21,10 @@ export function services(guard: InterruptGuard): Services {
 			const { inspectArchive } = await import("@tok/lm");
 			return inspectArchive(path);
 		},
+		async inspectSession(path) {
+			const { inspectSession } = await import("@tok/lm");
+			return inspectSession(path);
+		},
 		async quantizeModel(name, options) {
 			const { quantizeModel } = await import("@tok/lm");
 			return quantizeModel(name, options);

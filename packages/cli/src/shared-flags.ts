@@ -1,7 +1,7 @@
 /** Flags that several commands share: their definitions for help, and their values checked. */
 import { readFileSync } from "node:fs";
 import { formatPolicy, type Policy, type Positions, parsePolicy } from "@tok/kv-cache";
-import type { MemoryHeads, Precision } from "@tok/lm";
+import { knownMemoryHeads, type MemoryHeads, type Precision } from "@tok/lm";
 import type { ArgsDef } from "citty";
 import { fail } from "./errors.ts";
 import type { Flags } from "./flags.ts";
@@ -19,9 +19,9 @@ export const modelFlag: ArgsDef = {
 export const memoryHeadsFlag: ArgsDef = {
 	"memory-heads": {
 		type: "string",
-		valueHint: "all|6,14.0,14.1|file.json",
+		valueHint: "all|known|6,14.0,14.1|file.json",
 		description:
-			"Layers, or key/value heads of layers, that archive and recall under a policy with memory, or a file of tok eval heads; fewer cost less. Default: all",
+			"Layers, or key/value heads of layers, that archive and recall under a policy with memory, those that are known of the model, or a file of tok eval heads; fewer cost less. Default: all",
 	},
 };
 
@@ -71,8 +71,8 @@ export interface RunSettings {
 	readonly positions: Positions | undefined;
 	readonly chunk: number | undefined;
 	readonly threads: number | undefined;
-	/** Undefined for all. */
-	readonly memoryHeads: readonly MemoryHeads[] | undefined;
+	/** Undefined when nothing is said. */
+	readonly memoryHeads: readonly MemoryHeads[] | "all" | undefined;
 	/** Keep the model's graph in the cache, and take it from there. */
 	readonly prepare: boolean;
 }
@@ -94,20 +94,34 @@ export function readRunFlags(flags: Flags): RunSettings {
 	};
 }
 
-/** Undefined for all. Whether the model has them is for the model to say. */
-export function readMemoryHeads(flags: Flags): readonly MemoryHeads[] | undefined {
+/** Undefined when nothing is said. Whether the model has them is for the model to say. */
+export function readMemoryHeads(flags: Flags): readonly MemoryHeads[] | "all" | undefined {
 	const text = flags.text("memory-heads");
-	if (text === undefined || text === "all") return undefined;
+	if (text === undefined || text === "all") return text;
+	if (text === "known") {
+		const model = readModelFlag(flags);
+		return (
+			knownMemoryHeads(model) ??
+			fail(
+				`--memory-heads: expected a model whose heads are known, got ${model}. Find them with tok eval heads.`,
+			)
+		);
+	}
 	const items = text.endsWith(".json") ? headsOfFile(text) : text.split(",");
 	return items.map((item) => {
 		const [, layer, head] = /^(\d+)(?:\.(\d+))?$/.exec(item) ?? [];
 		if (layer === undefined)
 			fail(
-				`--memory-heads: expected all, layers and heads such as 6,14.0,14.1, counted from 0, or a .json file of ` +
+				`--memory-heads: expected all, known, layers and heads such as 6,14.0,14.1, counted from 0, or a .json file of ` +
 					`tok eval heads, got "${item}".`,
 			);
 		return { layer: Number(layer), ...(head !== undefined && { heads: [Number(head)] }) };
 	});
+}
+
+/** As libraries take them: undefined for all. */
+export function someHeads(heads: RunSettings["memoryHeads"]): readonly MemoryHeads[] | undefined {
+	return heads === "all" ? undefined : heads;
 }
 
 /** The choice that `tok eval heads --out` has written. */

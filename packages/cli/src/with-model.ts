@@ -5,7 +5,7 @@
 import type { Policy } from "@tok/kv-cache";
 import type { Model, Session, SessionOptions } from "@tok/lm";
 import type { Context } from "./command.ts";
-import { defined, type RunSettings } from "./shared-flags.ts";
+import { defined, type RunSettings, someHeads } from "./shared-flags.ts";
 import { formatCount } from "./terminal/format.ts";
 import { ProgressLine } from "./terminal/progress-line.ts";
 
@@ -25,7 +25,7 @@ export async function withModel(
 				runtime,
 				signal: io.signal,
 				onProgress: progress.show,
-				...defined({ precision: settings.precision, memoryHeads: settings.memoryHeads }),
+				...defined({ precision: settings.precision, memoryHeads: someHeads(settings.memoryHeads) }),
 			})
 			.finally(() => progress.clear());
 		try {

@@ -11,6 +11,7 @@ test("the exported names", () => {
 		  "inspectArchive",
 		  "inspectModel",
 		  "inspectSession",
+		  "knownMemoryHeads",
 		  "knownModels",
 		  "loadModel",
 		  "loadTokenizer",

@@ -45,6 +45,7 @@ export {
 	quantizeTypes,
 } from "./quantize-model.ts";
 export { cacheFolder } from "./resolve/cache-folder.ts";
+export { knownMemoryHeads } from "./resolve/known-memory-heads.ts";
 export { type KnownModel, knownModels } from "./resolve/known-models.ts";
 export type { ModelFormat } from "./resolve/model-format.ts";
 export { type ResolvedModel, type ResolveOptions, resolveModel } from "./resolve/resolve-model.ts";

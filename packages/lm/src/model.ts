@@ -166,6 +166,8 @@ export interface SessionInfo {
 	readonly precision: Precision;
 	/** As `formatPolicy` writes it. */
 	readonly policy: string;
+	/** Heads that archive and recall, layers ascending; undefined under a policy without memory. */
+	readonly memoryHeads: readonly KvPart[] | undefined;
 	/** Of the file. */
 	readonly bytes: number;
 	/** What it was saved with; undefined when that was nothing. The app's to check: anyone can make a file. */

@@ -1,6 +1,5 @@
 /** Opens a model on the backend that is picked for it; refuses, before it is fetched, one that there is no room for. */
-import { loadModel, type Model, type Progress } from "@tok/lm";
-import { memoryHeadsOf } from "../lib/memory-heads.ts";
+import { knownMemoryHeads, loadModel, type Model, type Progress } from "@tok/lm";
 import { type LosableRuntime, pickRuntime } from "../lib/pick-runtime.ts";
 import { growthOf, roomProblem } from "../lib/room.ts";
 import type { Context } from "../lib/rpc.ts";
@@ -44,7 +43,7 @@ export async function openModel(
 			0,
 		);
 		refused.signal.throwIfAborted();
-		const memoryHeads = memoryHeadsOf(source);
+		const memoryHeads = knownMemoryHeads(source);
 		const model = await loadModel(source as string, {
 			runtime: breathing(runtime),
 			...(precision !== undefined && { precision }),

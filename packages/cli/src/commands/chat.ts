@@ -12,7 +12,7 @@ import type { Command } from "../command.ts";
 import { createDisplay } from "../generation/display.ts";
 import { recalledJson } from "../generation/recalled-text.ts";
 import { type Io, write, writeJson } from "../io.ts";
-import { chatPolicy, memoryFlag, readMemoryFlag, settingsFor } from "../memory-flags.ts";
+import { chatPolicy, inspectRestored, memoryFlag, readMemoryFlag, settingsFor } from "../memory-flags.ts";
 import { readSampling, readSessionFiles, samplingFlags, sessionFileFlags } from "../sampling-flags.ts";
 import {
 	defined,
@@ -84,11 +84,12 @@ export const chat: Command = {
 		const { flags, io, services } = context;
 		const json = flags.has("json");
 		const archive = await readMemoryFlag(flags, services);
-		const settings = settingsFor(readRunFlags(flags), archive);
+		const files = await readSessionFiles(flags);
+		const saved = await inspectRestored(files, services);
+		const settings = settingsFor(readRunFlags(flags), archive, saved);
 		const policy = readPolicy(flags);
 		const sampling = readSampling(flags);
 		const maxTokens = flags.integer("max-tokens", 1) ?? defaultTokens;
-		const files = await readSessionFiles(flags);
 		await withModel(context, settings, async (model) => {
 			const conversation = await Conversation.start(model, {
 				policy: policy ?? chatPolicy(model, archive),
@@ -100,7 +101,7 @@ export const chat: Command = {
 			});
 			try {
 				if (files.restore !== undefined) await conversation.restore(files.restore);
-				await write(io.stderr, `${costText(model, conversation.policy)}\n`);
+				await write(io.stderr, `${costText(model, conversation)}\n`);
 				await prepare(context, model, parsePolicy(conversation.policy));
 				const exchanges: Exchange[] = [];
 				for await (const line of chatMessages(io)) {
@@ -131,9 +132,15 @@ export const chat: Command = {
 	},
 };
 
-function costText(model: Model, policy: string): string {
+function costText(model: Model, { policy, remembers }: Conversation): string {
 	const bytes = model.cacheBytes(parsePolicy(policy));
-	return `${policy}: ${Number.isFinite(bytes) ? `cache up to ${formatBytes(bytes)}` : "a cache without a limit"}`;
+	const cost = Number.isFinite(bytes) ? `cache up to ${formatBytes(bytes)}` : "a cache without a limit";
+	return `${policy}: ${cost}${remembers ? `; ${headsText(model.info)}` : ""}`;
+}
+
+function headsText({ memoryHeads, layers, kvHeads }: Model["info"]): string {
+	const heads = memoryHeads.reduce((sum, { heads }) => sum + heads.length, 0);
+	return `${heads} of ${layers * kvHeads} heads remember`;
 }
 
 /** Ctrl-C while the model answers ends the answer, not the conversation. */

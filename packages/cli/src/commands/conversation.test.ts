@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { formatPolicy } from "@tok/kv-cache";
+import { knownMemoryHeads } from "@tok/lm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { tok } from "../testing/run-tok.ts";
 
@@ -30,7 +31,9 @@ describe("chat", () => {
 				{ user: "y", assistant: ";<=>?@", finishReason: "stop" },
 			],
 		});
-		expect(stderr).toContain("sink:4,memory:4096/8x16,rolling:1020:turns: cache up to 8.8 KiB\n");
+		expect(stderr).toContain(
+			"sink:4,memory:4096/8x16,rolling:1020:turns: cache up to 8.8 KiB; 1 of 1 heads remember\n",
+		);
 		expect(stderr).toContain("tokens in all");
 		expect(model.tokenizer.decode(model.sessions[0]?.pin as number[])).toBe("<b>s:s<e>|");
 		expect(model.tokenizer.decode(model.stream)).toBe(
@@ -91,6 +94,19 @@ describe("chat", () => {
 		expect(stderr).toContain("Forgotten.");
 		expect(stderr).toContain("Restored 0 tokens");
 		expect(stderr).toContain("expected a file name after the command");
+	});
+
+	test("remembers in all heads, in those that are said, and in a saved session's own", async () => {
+		writeFileSync(file("saved.tok"), "rolling:9");
+		const loadedWith = async (...argv: string[]) =>
+			(await tok(["chat", ...argv], { stdin: "" })).model.loadedWith.memoryHeads;
+		expect(await loadedWith()).toBeUndefined();
+		expect(await loadedWith("--memory-heads", "known")).toEqual(knownMemoryHeads("smollm2-135m"));
+		expect(await loadedWith("--memory-heads", "2")).toEqual([{ layer: 2 }]);
+		expect(await loadedWith("--restore", file("saved.tok"))).toEqual([{ layer: 1, heads: [1] }]);
+		expect(await loadedWith("--restore", file("saved.tok"), "--memory-heads", "all")).toBeUndefined();
+		const { model } = await tok(["generate", "--restore", file("saved.tok"), "--max-tokens", "1"]);
+		expect(model.loadedWith).toEqual({ precision: "exact", memoryHeads: [{ layer: 1, heads: [1] }] });
 	});
 });
 

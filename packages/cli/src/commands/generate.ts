@@ -8,7 +8,7 @@ import { createDisplay } from "../generation/display.ts";
 import { runGeneration } from "../generation/generation.ts";
 import { recalledJson } from "../generation/recalled-text.ts";
 import { type Io, writeJson } from "../io.ts";
-import { memoryFlag, policyFor, readMemoryFlag, settingsFor } from "../memory-flags.ts";
+import { inspectRestored, memoryFlag, policyFor, readMemoryFlag, settingsFor } from "../memory-flags.ts";
 import { readText } from "../read-input.ts";
 import { readSampling, readSessionFiles, samplingFlags, sessionFileFlags } from "../sampling-flags.ts";
 import {
@@ -84,11 +84,11 @@ export const generate: Command = {
 		const { flags, io, services } = context;
 		const json = flags.has("json");
 		const archive = await readMemoryFlag(flags, services);
-		const settings = settingsFor(readRunFlags(flags), archive);
+		const files = await readSessionFiles(flags);
+		const settings = settingsFor(readRunFlags(flags), archive, await inspectRestored(files, services));
 		const policy = readPolicy(flags);
 		const sampling = readSampling(flags);
 		const length = readLength(flags, io);
-		const files = await readSessionFiles(flags);
 		const prompt = await readPrompt(flags, io);
 		await withModel(context, settings, async (model) => {
 			const promptIds = prompt === undefined ? [] : encodePrompt(model, prompt, flags);

@@ -11,6 +11,7 @@ import {
 	readMemoryHeads,
 	readModelFlag,
 	readPolicy,
+	someHeads,
 } from "../shared-flags.ts";
 import { formatBytes, formatCount } from "../terminal/format.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
@@ -41,7 +42,7 @@ export const inspect: Command = {
 	async run({ flags, io, services }) {
 		const model = readModelFlag(flags);
 		const policy = readPolicy(flags);
-		const memoryHeads = readMemoryHeads(flags);
+		const memoryHeads = someHeads(readMemoryHeads(flags));
 		const progress = new ProgressLine(io.stderr, io.env);
 		const report = await services
 			.inspectModel(model, {

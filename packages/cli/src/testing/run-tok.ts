@@ -98,6 +98,19 @@ function fakeServices(model: Model, loaded: string[], prepared: boolean[]): Serv
 				bytes,
 			};
 		},
+		async inspectSession(path) {
+			const { size: bytes } = statSync(path);
+			const memoryHeads = [{ layer: 1, heads: [1] }];
+			return {
+				path,
+				model: "fake",
+				precision: "exact",
+				policy: "rolling:9",
+				memoryHeads,
+				bytes,
+				data: undefined,
+			};
+		},
 		async inspectModel(name, options) {
 			const { inspectModel } = await import("@tok/lm");
 			return inspectModel(name, options);

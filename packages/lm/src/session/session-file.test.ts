@@ -7,7 +7,7 @@ import { parsePolicy } from "@tok/kv-cache";
 import { TokError } from "@tok/runtime";
 import { beforeAll, describe, expect, test } from "vitest";
 import { loadModel } from "../load-model.ts";
-import type { GenerateOptions, Session } from "../model.ts";
+import type { GenerateOptions, Model, Session, SessionInfo } from "../model.ts";
 import { collect } from "../testing/collect.ts";
 import { collector } from "../testing/collector.ts";
 import { openTinyModel } from "../testing/open-tiny-model.ts";
@@ -293,12 +293,33 @@ describe("S41: what an app keeps with a session", () => {
 		await session.save(path, { data });
 		const { bytes, ...info } = await inspectSession(path);
 		const { model: fingerprint } = sealedHeader<SessionHeader>(readFileSync(path));
-		expect(info).toEqual({ path, model: fingerprint, precision: "exact", policy: "sink:4,rolling:28", data });
+		expect(info).toEqual({
+			path,
+			model: fingerprint,
+			precision: "exact",
+			policy: "sink:4,rolling:28",
+			memoryHeads: undefined,
+			data,
+		});
 		expect(bytes).toBe(readFileSync(path).length);
 		const restored = await model.restoreSession(path);
 		expect(await collect(restored.generate(greedy))).toEqual(await collect(session.generate(greedy)));
 		await restored.save(path);
 		expect(await inspectSession(new Blob([readFileSync(path)]))).toMatchObject({ data: undefined });
+	});
+
+	test("inspectSession says besides which heads a session remembers in", async () => {
+		const policy = "sink:4,memory:64/2x8,rolling:28";
+		const headsOf = async (of: Model): Promise<SessionInfo["memoryHeads"]> => {
+			using session = of.createSession({ policy: parsePolicy(policy) });
+			await session.append(of.tokenizer.encode(prompt));
+			await session.save(path);
+			return (await inspectSession(path)).memoryHeads;
+		};
+		expect(await headsOf(model)).toEqual(model.info.memoryHeads);
+		await using some = await loadModel(folder, { runtime, memoryHeads: [{ layer: 1, heads: [1] }] });
+		expect(await headsOf(some)).toEqual([{ layer: 1, heads: [1] }]);
+		await expect(model.restoreSession(path)).rejects.toThrow(TokError);
 	});
 
 	test("is under the checksum, and of what is no session there is none", async () => {

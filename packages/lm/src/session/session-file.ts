@@ -3,9 +3,10 @@
  * [blocks, heads], the attention that fell on the window, float64 [heads, slots], and the cache's buffers. Written aside
  * and renamed; read back only when every byte is there and unchanged.
  */
-import type { CacheSnapshot } from "@tok/kv-cache";
+import { type CacheSnapshot, parsePolicy } from "@tok/kv-cache";
 import type { KvShape } from "@tok/runtime";
 import type { BlocksSnapshot } from "../decoder/archive-blocks.ts";
+import { archiveLayout } from "../decoder/archive-layout.ts";
 import type { MassSnapshot } from "../decoder/attention-mass.ts";
 import type { HeldChoice } from "../decoder/held-choice.ts";
 import type { TallySnapshot } from "../decoder/recall-tally.ts";
@@ -130,11 +131,19 @@ export async function openSession(from: string | Blob): Promise<SavedSession> {
 export async function inspectSession(source: string | Blob): Promise<SessionInfo> {
 	const file = openSealed(await openBytes(source), SESSION);
 	try {
-		const { model, precision, policy, data } = checkedHeader(file);
-		return { path: file.source.path, model, precision, policy, bytes: file.source.size, data };
+		const { model, precision, policy, shape, data } = checkedHeader(file);
+		const { path, size } = file.source;
+		return { path, model, precision, policy, memoryHeads: memoryHeads(policy, shape), bytes: size, data };
 	} finally {
 		file.source.close();
 	}
+}
+
+function memoryHeads(policy: string, { layers, kvHeads, kinds = [] }: KvShape): SessionInfo["memoryHeads"] {
+	const archive = archiveLayout(parsePolicy(policy));
+	if (archive === undefined) return undefined;
+	const heads = Array.from({ length: kvHeads }, (_, head) => head);
+	return kinds[archive.segment]?.parts ?? Array.from({ length: layers }, (_, layer) => ({ layer, heads }));
 }
 
 /** Checks the fields whose values are used here; the others are compared with what the model expects. */

@@ -14,6 +14,7 @@ import {
 	readPolicy,
 	readRunFlags,
 	runFlags,
+	someHeads,
 } from "../../shared-flags.ts";
 import { formatColumns, formatCount, formatShare } from "../../terminal/format.ts";
 import { writeAside } from "../../write-aside.ts";
@@ -80,7 +81,7 @@ export const heads: Command = {
 	async run(context) {
 		const { flags, io } = context;
 		const settings = readRunFlags(flags);
-		if (settings.memoryHeads !== undefined)
+		if (someHeads(settings.memoryHeads) !== undefined)
 			fail("--memory-heads: expected none, as all heads are ranked. Leave it out.");
 		const policy = readPolicy(flags) ?? parsePolicy(defaultPolicy);
 		const gap = flags.integer("gap", 1) ?? 900;
