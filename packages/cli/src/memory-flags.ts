@@ -1,5 +1,5 @@
 /** Archives that `tok read` has written, and saved sessions, as something to begin with; the policies that hold them. */
-import { memory, type Policy, parsePolicy, rolling, sink } from "@tok/kv-cache";
+import { type ChosenBy, memory, type Policy, parsePolicy, rolling, sink } from "@tok/kv-cache";
 import type { ArchiveInfo, Model, SessionInfo } from "@tok/lm";
 import type { ArgsDef } from "citty";
 import { fail } from "./errors.ts";
@@ -56,14 +56,17 @@ export function settingsFor(
 	};
 }
 
-/** Holds an archive and some thousand tokens more, before a window like that of the other defaults. */
+/**
+ * Holds an archive and some thousand tokens more, before a window like that of the other defaults. It is there to be
+ * asked about, and rotated queries find more (docs/memory.md).
+ */
 export function policyFor(archive: ArchiveInfo, { turns }: { readonly turns: boolean }): Policy {
-	return holding(archive.tokens + ownTokens, archive.blockSize, turns);
+	return holding(archive.tokens + ownTokens, archive.blockSize, { turns, chosenBy: "rotated" });
 }
 
 /** Archives all of a text of so many tokens. */
 export function policyForText(tokens: number, archive: ArchiveInfo | undefined): Policy {
-	return holding((archive?.tokens ?? 0) + tokens, archive?.blockSize ?? blockSize, false);
+	return holding((archive?.tokens ?? 0) + tokens, archive?.blockSize ?? blockSize);
 }
 
 /** A conversation's when nobody says otherwise: with memory, where the model has heads that can recall. */
@@ -72,12 +75,16 @@ export function chatPolicy({ info }: Model, archive: ArchiveInfo | undefined): P
 	return parsePolicy(info.memoryHeads.length > 0 ? rememberingPolicy : "sink:4,rolling:2044:turns");
 }
 
-function holding(tokens: number, blockSize: number, turns: boolean): Policy {
+function holding(
+	tokens: number,
+	blockSize: number,
+	{ turns = false, chosenBy }: { readonly turns?: boolean; readonly chosenBy?: ChosenBy } = {},
+): Policy {
 	const blocks = Math.max(1, Math.ceil(tokens / blockSize));
 	const recall = Math.min(recalledBlocks, blocks);
 	return [
 		sink(sinks),
-		memory({ capacity: blocks * blockSize, blockSize, recall }),
+		memory({ capacity: blocks * blockSize, blockSize, recall, ...(chosenBy && { chosenBy }) }),
 		rolling(window, { turns }),
 	];
 }

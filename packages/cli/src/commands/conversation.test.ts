@@ -181,11 +181,11 @@ describe("read", () => {
 		const archive = file("old.tokmem");
 		const chat = await tok(["chat", "--memory", archive, "--json"], { stdin: "x\n/clear\ny\n" });
 		expect(chat.model.attached).toEqual([archive, archive]);
-		expect(JSON.parse(chat.stdout).policy).toBe("sink:4,memory:4144/8x16,rolling:1020:turns");
+		expect(JSON.parse(chat.stdout).policy).toBe("sink:4,memory:4144/8x16:rotated,rolling:1020:turns");
 		expect(chat.model.loadedWith).toEqual({ precision: "fast", memoryHeads: [{ layer: 0, heads: [0] }] });
 		const argv = ["generate", "--prompt", "a", "--max-tokens", "1", "--json", "--memory", archive];
 		const generate = await tok([...argv, "--precision", "exact", "--memory-heads", "3"]);
-		expect(JSON.parse(generate.stdout).policy).toBe("sink:4,memory:4144/8x16,rolling:1020");
+		expect(JSON.parse(generate.stdout).policy).toBe("sink:4,memory:4144/8x16:rotated,rolling:1020");
 		expect(generate.model.loadedWith).toEqual({ precision: "exact", memoryHeads: [{ layer: 3 }] });
 		expect((await tok([...argv.slice(0, -1), file("missing")])).code).toBe(1);
 	});
