@@ -263,13 +263,10 @@ export class DecoderWeights {
 	}
 
 	#stack(matrices: readonly StoredMatrix[]): Float32Array {
-		const { file } = this.#stored;
-		const [only] = matrices;
-		if (matrices.length === 1 && only !== undefined) return file.read(only.info.name);
-		const stacked = new Float32Array(matrices.reduce((sum, { rows, columns }) => sum + rows * columns, 0));
+		const stacked = this.#memory.floats(matrices.reduce((sum, { rows, columns }) => sum + rows * columns, 0));
 		let offset = 0;
 		for (const { info, rows, columns } of matrices) {
-			stacked.set(file.read(info.name), offset);
+			this.#stored.file.read(info.name, stacked.subarray(offset, offset + rows * columns));
 			offset += rows * columns;
 		}
 		return stacked;

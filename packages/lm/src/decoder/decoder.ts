@@ -72,7 +72,7 @@ export interface DecoderOptions {
 	readonly pairing: Pairing;
 	/** The graph tells of the attention of the tokens that are asked for. Defaults to false. */
 	readonly attention?: boolean;
-	/** Holds the quantised weights of the graph, until the caller releases it. */
+	/** Holds the matrices of the graph, until the caller releases it. */
 	readonly memory: WeightMemory;
 }
 

@@ -4,6 +4,8 @@
  * Arrays of a few megabytes each would be the C library's to keep: it raises the size from which it maps memory on its
  * own to the largest that was freed, and holds on to the rest. Slabs above its highest threshold are always mapped.
  */
+import { TokError } from "@tok/runtime";
+
 const SLAB = 2 ** 26;
 /** Any typed array may begin at a multiple of it. */
 const ALIGNMENT = 64;
@@ -35,12 +37,24 @@ export class WeightMemory {
 
 	#take(length: number): { readonly buffer: ArrayBuffer; readonly offset: number } {
 		if (length > SLAB - this.#used) {
-			this.#slabs.push(new ArrayBuffer(Math.max(SLAB, length)));
+			this.#slabs.push(slab(Math.max(SLAB, length)));
 			this.#used = 0;
 		}
 		const offset = this.#used;
 		this.#used = Math.ceil((offset + length) / ALIGNMENT) * ALIGNMENT;
 		return { buffer: this.#slabs.at(-1) as ArrayBuffer, offset };
+	}
+}
+
+function slab(bytes: number): ArrayBuffer {
+	try {
+		return new ArrayBuffer(bytes);
+	} catch (cause) {
+		throw new TokError(
+			"lm",
+			`expected memory for ${bytes} more bytes of weights, got none. Use a smaller model, or free others.`,
+			{ cause },
+		);
 	}
 }
 

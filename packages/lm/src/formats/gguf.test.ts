@@ -108,6 +108,14 @@ describe("readGguf", () => {
 			...file.read("token_embd.weight").subarray(64),
 		]);
 		expect(file.readRows("token_embd.weight", 1, 1)).toHaveLength(0);
+		const out = new Float32Array(6).subarray(1);
+		expect(() => file.read("token_embd.weight", out)).toThrow(
+			/expected room for the \d+ elements .*, got 5$/,
+		);
+		const whole = file.read("token_embd.weight");
+		const into = new Float32Array(whole.length + 3).subarray(2, whole.length + 2);
+		expect(file.read("token_embd.weight", into)).toBe(into);
+		expect(into).toEqual(whole);
 		expect(() => file.readRows("token_embd.weight", 3, 5)).toThrow(/rows within \[0, 4\).*got \[3, 5\)/);
 		expect(() => file.readRows("token_embd.weight", 0.5, 1)).toThrow(/rows within/);
 		expect(() => file.readRows("scalar", 0, 1)).toThrow(/rows within \[0, 0\)/);

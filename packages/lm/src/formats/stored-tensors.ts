@@ -50,9 +50,16 @@ export class StoredTensorFile implements TensorFile {
 		return source.read(offset + begin, stop - begin);
 	}
 
-	read(name: string): Float32Array<ArrayBuffer> {
+	read(name: string, out?: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
 		const { source, offset, byteLength } = this.#find(name);
-		return this.#dequantize(name, this.#readable(name), () => source.read(offset, byteLength), byteLength);
+		const type = this.#readable(name);
+		const elements = elementsOf(type, byteLength);
+		if (out !== undefined && out.length !== elements)
+			throw new TokError(
+				"lm",
+				`${this.path}: expected room for the ${elements} elements of tensor ${quote(name)}, got ${out.length}`,
+			);
+		return this.#dequantize(name, type, () => source.read(offset, byteLength), byteLength, out);
 	}
 
 	readRows(name: string, begin: number, end: number): Float32Array<ArrayBuffer> {
@@ -117,11 +124,15 @@ export class StoredTensorFile implements TensorFile {
 		type: ReadableType,
 		bytes: () => Uint8Array,
 		byteLength: number,
+		out = this.#memoryFor(name, elementsOf(type, byteLength)),
 	): Float32Array<ArrayBuffer> {
-		const elements = (byteLength / type.blockBytes) * type.blockSize;
-		let out: Float32Array<ArrayBuffer>;
+		type.dequantize(bytes(), out);
+		return out;
+	}
+
+	#memoryFor(name: string, elements: number): Float32Array<ArrayBuffer> {
 		try {
-			out = new Float32Array(elements);
+			return new Float32Array(elements);
 		} catch (cause) {
 			throw new TokError(
 				"lm",
@@ -130,7 +141,9 @@ export class StoredTensorFile implements TensorFile {
 				{ cause },
 			);
 		}
-		type.dequantize(bytes(), out);
-		return out;
 	}
+}
+
+function elementsOf({ blockBytes, blockSize }: ReadableType, byteLength: number): number {
+	return (byteLength / blockBytes) * blockSize;
 }

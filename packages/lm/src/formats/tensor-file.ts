@@ -30,8 +30,11 @@ export interface TensorFile {
 	 * an I64 tensor. Throws for a part that does not lie within the tensor.
 	 */
 	readBytes(name: string, begin?: number, end?: number): Uint8Array<ArrayBuffer>;
-	/** All elements as float32, row-major. Throws for a type without a dequantiser. */
-	read(name: string): Float32Array<ArrayBuffer>;
+	/**
+	 * All elements as float32, row-major; written to `out`, which is as long, where it is given. Throws for a type without
+	 * a dequantiser.
+	 */
+	read(name: string, out?: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer>;
 	/**
 	 * Rows [begin, end) of the outermost dimension as float32 [end − begin, …dims.slice(1)]; only their bytes are read.
 	 * Throws for rows that do not exist, and for rows that are not whole blocks.
