@@ -77,7 +77,8 @@ class Recorder implements Runtime {
 
 	async loadGraph(file: GraphFile | (() => GraphFile)): ReturnType<Runtime["loadGraph"]> {
 		const { weights = [] } = typeof file === "function" ? file() : file;
-		for (const { path, data } of weights) this.weights.set(path, data);
+		// They are freed when this returns.
+		for (const { path, data } of weights) this.weights.set(path, data.slice());
 		return { inputNames: [], outputNames: [], run: refuse, dispose, [Symbol.asyncDispose]: dispose };
 	}
 
