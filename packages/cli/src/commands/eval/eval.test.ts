@@ -104,7 +104,7 @@ test("needle --memory: among what tok read has archived", async () => {
 	const { stdout, stderr } = await evaluate([...common, "--json"]);
 	expect(stderr).toBe("");
 	expect(JSON.parse(stdout)).toMatchObject({
-		policy: "sink:4,memory:4144/8x16,rolling:1020",
+		policy: "sink:4,memory:4144/8x16:rotated,rolling:1020",
 		archive: { file: archive, tokens: 48 },
 		gap: 900,
 		samples: 2,
