@@ -1,4 +1,10 @@
+/** Memory of weights, and that a graph's matrices lie in it. */
+import { parsePolicy } from "@tok/kv-cache";
+import { cpu } from "@tok/runtime-cpu";
 import { expect, test } from "vitest";
+import { loadModel } from "../load-model.ts";
+import type { Precision } from "../model.ts";
+import { removeFolder, tinyModelFolder } from "../testing/tiny-model.ts";
 import { WeightMemory } from "./weight-memory.ts";
 
 test("arrays are zeros, aligned, apart from each other, and of any length", () => {
@@ -19,3 +25,34 @@ test("release ends the arrays where the engine can, and the memory may be used a
 	if ("transfer" in ArrayBuffer.prototype) expect(floats).toHaveLength(0);
 	expect(memory.floats(8)).toEqual(new Float32Array(8));
 });
+
+test.each<Precision>(["exact", "fast"])(
+	"in `%s` a graph's matrices are freed when it is loaded",
+	async (precision) => {
+		await using runtime = cpu({ threads: 1 });
+		const loadGraph = runtime.loadGraph.bind(runtime);
+		let arrays: Uint8Array[] = [];
+		let given = 0;
+		runtime.loadGraph = (file, options) =>
+			loadGraph(() => {
+				const made = typeof file === "function" ? file() : file;
+				arrays = (made.weights ?? []).map(({ data }) => data);
+				given = bytesOf(arrays);
+				return made;
+			}, options);
+		const folder = tinyModelFolder();
+		try {
+			await using model = await loadModel(folder, { runtime, precision });
+			await model.prepare(parsePolicy("sink:4,rolling:28"));
+		} finally {
+			removeFolder(folder);
+		}
+		expect(given).toBeGreaterThan(100_000);
+		// What is left are norms. Engines without transfer() free the rest with their garbage.
+		if ("transfer" in ArrayBuffer.prototype) expect(bytesOf(arrays)).toBeLessThan(0.02 * given);
+	},
+);
+
+function bytesOf(arrays: readonly Uint8Array[]): number {
+	return arrays.reduce((sum, { byteLength }) => sum + byteLength, 0);
+}

@@ -57,7 +57,8 @@ export class StoredTensorFile implements TensorFile {
 		if (out !== undefined && out.length !== elements)
 			throw new TokError(
 				"lm",
-				`${this.path}: expected room for the ${elements} elements of tensor ${quote(name)}, got ${out.length}`,
+				`${this.path}: expected room for the ${elements} elements of tensor ${quote(name)}, got ${out.length}; give an ` +
+					"array of its length",
 			);
 		return this.#dequantize(name, type, () => source.read(offset, byteLength), byteLength, out);
 	}

@@ -8,9 +8,10 @@ const known: readonly (readonly [name: RegExp, heads: string])[] = [
 ];
 
 /**
- * The heads with which a model of this name or path remembers nearly all that it does with all of its heads, at a
- * fraction of the cost, and more of it among very many tokens (docs/memory.md): for `loadModel`'s `memoryHeads`, layers
- * ascending. Undefined when nobody has measured them.
+ * The heads of a model of this name or path that fetch a fact which is asked for in its own words: at a fraction of
+ * the cost nearly as well as all of them, and better among very many tokens. Asked for otherwise they find less
+ * (docs/memory.md), so they are nobody's default. For `loadModel`'s `memoryHeads`, layers ascending. Undefined when nobody
+ * has measured them.
  */
 export function knownMemoryHeads(source: ModelSource): readonly KvPart[] | undefined {
 	const heads = known.find(([name]) => name.test(nameOf(source)))?.[1];

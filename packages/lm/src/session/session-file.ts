@@ -4,7 +4,7 @@
  * and renamed; read back only when every byte is there and unchanged.
  */
 import { type CacheSnapshot, parsePolicy } from "@tok/kv-cache";
-import type { KvShape } from "@tok/runtime";
+import { type KvShape, kvParts } from "@tok/runtime";
 import type { BlocksSnapshot } from "../decoder/archive-blocks.ts";
 import { archiveLayout } from "../decoder/archive-layout.ts";
 import type { MassSnapshot } from "../decoder/attention-mass.ts";
@@ -139,11 +139,9 @@ export async function inspectSession(source: string | Blob): Promise<SessionInfo
 	}
 }
 
-function memoryHeads(policy: string, { layers, kvHeads, kinds = [] }: KvShape): SessionInfo["memoryHeads"] {
+function memoryHeads(policy: string, shape: KvShape): SessionInfo["memoryHeads"] {
 	const archive = archiveLayout(parsePolicy(policy));
-	if (archive === undefined) return undefined;
-	const heads = Array.from({ length: kvHeads }, (_, head) => head);
-	return kinds[archive.segment]?.parts ?? Array.from({ length: layers }, (_, layer) => ({ layer, heads }));
+	return archive && kvParts(shape, archive.segment);
 }
 
 /** Checks the fields whose values are used here; the others are compared with what the model expects. */
