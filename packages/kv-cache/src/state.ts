@@ -71,8 +71,10 @@ export function originOf(policy: Policy, k: number): number {
 		.reduce((sum, segment) => (segment.takes === "tokens" ? sum + segment.slots : sum), 0);
 }
 
-/** Slots of a segment's buffers at first; they double until they hold what it keeps. */
+/** Slots of a segment's buffers at first. */
 const FIRST_SLOTS = 256;
+/** The fewest that they grow by. */
+const LEAST_GROWTH = 128;
 /** Tokens for whose drops a segment that takes them has room at a time, beyond what it keeps. */
 export const ARRIVING_TOKENS = 128;
 
@@ -85,10 +87,18 @@ export function bufferSlots(policy: Policy, k: number, end: number, slots: numbe
 	if (segment.kind === "recompute") return 0;
 	if (segment.takes === "tokens") return segment.slots;
 	const unit = segment.takes === "rest" ? 1 : segment.takes.entries;
-	const first = Math.max(FIRST_SLOTS, (segment.recall ?? 0) * unit);
-	let size = Math.max(slots, Math.ceil(first / unit) * unit);
-	while (size < end) size *= 2;
+	const inUnits = (slots: number): number => Math.ceil(slots / unit) * unit;
+	let size = Math.max(slots, inUnits(Math.max(FIRST_SLOTS, (segment.recall ?? 0) * unit)));
+	while (size < end) size = inUnits(size + growth(size));
 	return Math.min(size, mostSlots(policy, k));
+}
+
+/**
+ * By how many slots buffers grow. Attention takes time for every slot, filled or not, and copying what is there takes
+ * time for every growth: an eighth of the largest power of two below, so that an entry is copied some 8 times at the most.
+ */
+function growth(slots: number): number {
+	return Math.max(LEAST_GROWTH, 2 ** (Math.floor(Math.log2(slots)) - 3));
 }
 
 /**
