@@ -84,12 +84,14 @@ export class OnnxGraphSession implements GraphSession {
 		this.#checkOutputs(outputs);
 		const buffers = cache?.tensors ?? NO_BUFFERS;
 		this.#inputs.check(feeds, buffers);
+		cache?.hold();
 		const running = this.#step(this.#session, { feeds, buffers, cache, outputs });
 		this.#running.add(running);
 		try {
 			return await running;
 		} finally {
 			this.#running.delete(running);
+			cache?.release();
 		}
 	}
 

@@ -3,6 +3,7 @@
  * head and slot. Keys lie with their slots innermost, values with their dimensions (`kvNames`).
  */
 import type { KvFormat } from "@tok/runtime";
+import { Slab } from "./slab.ts";
 
 export interface EntriesShape {
 	readonly heads: number;
@@ -14,9 +15,6 @@ export interface EntriesShape {
 
 /** The largest code. −128 is never used, so that a number and its opposite have opposite codes. */
 const LARGEST = 127;
-
-/** Of the rows that are being put. Kept, so that a write makes no garbage. */
-let inverses = new Float64Array(1);
 
 export class Entries {
 	readonly shape: EntriesShape;
@@ -30,13 +28,20 @@ export class Entries {
 		this.scales = scales;
 	}
 
-	/** Throws a RangeError when there is no memory for so many. */
-	static zeros(shape: EntriesShape, format: KvFormat): Entries {
+	/** What they take of a slab. */
+	static bytes({ heads, slots, headDim }: EntriesShape, format: KvFormat): number {
+		const count = heads * slots * headDim;
+		if (format === "float32") return Slab.part(count * Float32Array.BYTES_PER_ELEMENT);
+		return Slab.part(count) + Slab.part(heads * slots * Float32Array.BYTES_PER_ELEMENT);
+	}
+
+	/** Zeros, in a part of a slab. */
+	static zeros(shape: EntriesShape, format: KvFormat, slab: Slab): Entries {
 		const { heads, slots, headDim } = shape;
 		const count = heads * slots * headDim;
 		return format === "float32"
-			? new Entries(shape, new Float32Array(count), undefined)
-			: new Entries(shape, new Int8Array(count), new Float32Array(heads * slots));
+			? new Entries(shape, slab.floats(count), undefined)
+			: new Entries(shape, slab.codes(count), slab.floats(heads * slots));
 	}
 
 	/** Heads [from, to), in the same memory. */
@@ -50,14 +55,12 @@ export class Entries {
 		);
 	}
 
-	/** The same entries among more slots, in memory of their own. */
-	grown(slots: number): Entries {
+	/** Copies the entries to where they lie among as many or more slots. */
+	copyTo(larger: Entries): void {
 		const { heads, headDim, slotsInnermost } = this.shape;
-		const larger = Entries.zeros({ ...this.shape, slots }, this.scales === undefined ? "float32" : "int8");
 		copyStretches(this.data, larger.data, slotsInnermost ? heads * headDim : heads);
 		if (this.scales !== undefined && larger.scales !== undefined)
 			copyStretches(this.scales, larger.scales, heads);
-		return larger;
 	}
 
 	clear(): void {
@@ -82,20 +85,22 @@ export class Entries {
 		}
 	}
 
+	/** Without a branch on the numbers, whose signs nobody can foretell: each wrong guess costs more than a number. */
 	#putCodes(head: number, slot: number, length: number, rows: Float32Array, from: number): void {
 		const { slots, headDim, slotsInnermost } = this.shape;
 		const data = this.data as Int8Array;
-		const inverse = this.#scale(head * slots + slot, length, rows, from);
-		if (slotsInnermost) {
-			let target = head * headDim * slots + slot;
-			for (let d = 0; d < headDim; d++, target += slots)
-				for (let i = 0; i < length; i++)
-					data[target + i] = Math.round((rows[from + i * headDim + d] as number) * (inverse[i] as number));
-		} else {
-			const target = (head * slots + slot) * headDim;
-			for (let i = 0, at = 0; i < length; i++)
-				for (let d = 0; d < headDim; d++, at++)
-					data[target + at] = Math.round((rows[from + at] as number) * (inverse[i] as number));
+		const scales = this.scales as Float32Array;
+		const [step, apart] = slotsInnermost ? [1, slots] : [headDim, 1];
+		for (let i = 0, row = from; i < length; i++, row += headDim) {
+			let most = 0;
+			for (let d = 0; d < headDim; d++) most = Math.max(most, Math.abs(rows[row + d] as number));
+			scales[head * slots + slot + i] = most / LARGEST;
+			// By the scale as it is stored, so that what was read from here has the same codes again.
+			const stored = scales[head * slots + slot + i] as number;
+			const inverse = stored > 0 ? 1 / stored : 0;
+			let target = head * slots * headDim + (slot + i) * step;
+			for (let d = 0; d < headDim; d++, target += apart)
+				data[target] = nearest((rows[row + d] as number) * inverse);
 		}
 	}
 
@@ -111,26 +116,11 @@ export class Entries {
 				rows[from + i * headDim + d] = (data[source] as number) * scale;
 		}
 	}
+}
 
-	/**
-	 * Sets the scales from `at` on for the rows that begin at `rows[from]`. Returns what their numbers are multiplied by to be codes,
-	 * until the next call.
-	 */
-	#scale(at: number, length: number, rows: Float32Array, from: number): Float64Array {
-		const { headDim } = this.shape;
-		const scales = this.scales as Float32Array;
-		if (inverses.length < length) inverses = new Float64Array(length);
-		for (let i = 0; i < length; i++) {
-			let most = 0;
-			for (let j = from + i * headDim; j < from + (i + 1) * headDim; j++)
-				most = Math.max(most, Math.abs(rows[j] as number));
-			scales[at + i] = most / LARGEST;
-			// By the scale as it is stored, so that what was read from here has the same codes again.
-			const stored = scales[at + i] as number;
-			inverses[i] = stored > 0 ? 1 / stored : 0;
-		}
-		return inverses;
-	}
+/** Of a number above −128, as `Math.round` has it, which branches. */
+function nearest(x: number): number {
+	return ((x + 128.5) | 0) - 128;
 }
 
 /** Copies `count` equal stretches, which are longer in `to`, to where each begins there. */

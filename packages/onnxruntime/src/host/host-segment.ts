@@ -14,7 +14,8 @@ import {
 import type { Tensor } from "onnxruntime-common";
 import type { BufferFile, FreshRows, Geometry, SegmentBuffers, SegmentMemory } from "../kv/segment.ts";
 import type { TensorClass } from "../transfers.ts";
-import { Entries } from "./entries.ts";
+import { Entries, type EntriesShape } from "./entries.ts";
+import { Slab } from "./slab.ts";
 
 /** The buffers of one layer. */
 interface PartBuffers extends KvPart {
@@ -53,6 +54,8 @@ export function hostMemory(
 class HostSegment implements SegmentBuffers<HostRows> {
 	readonly slots: number;
 	readonly #parts: readonly PartBuffers[];
+	/** What all of them lie in; undefined where it is another segment's. */
+	readonly #slab: Slab | undefined;
 	readonly #Tensor: TensorClass;
 	readonly #geometry: Geometry;
 	/** Its place in the geometry. */
@@ -64,12 +67,14 @@ class HostSegment implements SegmentBuffers<HostRows> {
 		segment: number,
 		slots: number,
 		parts: readonly PartBuffers[],
+		slab?: Slab,
 	) {
 		this.#Tensor = NativeTensor;
 		this.#geometry = geometry;
 		this.#segment = segment;
 		this.slots = slots;
 		this.#parts = parts;
+		this.#slab = slab;
 	}
 
 	static zeros(
@@ -81,15 +86,25 @@ class HostSegment implements SegmentBuffers<HostRows> {
 	): HostSegment {
 		const { headDim, kinds } = geometry;
 		const format: KvFormat = kinds?.[segment]?.format ?? "float32";
-		const parts = kvParts(geometry, segment).map((part) => {
-			const shape = { heads: copies * part.heads.length, slots, headDim };
+		const shapes = kvParts(geometry, segment).map(
+			({ heads }): EntriesShape => ({
+				heads: copies * heads.length,
+				slots,
+				headDim,
+				slotsInnermost: false,
+			}),
+		);
+		// Keys take as much as values.
+		const slab = new Slab(shapes.reduce((sum, shape) => sum + 2 * Entries.bytes(shape, format), 0));
+		const parts = kvParts(geometry, segment).map((part, i) => {
+			const shape = shapes[i] as EntriesShape;
 			return {
 				...part,
-				key: Entries.zeros({ ...shape, slotsInnermost: true }, format),
-				value: Entries.zeros({ ...shape, slotsInnermost: false }, format),
+				key: Entries.zeros({ ...shape, slotsInnermost: true }, format, slab),
+				value: Entries.zeros(shape, format, slab),
 			};
 		});
-		return new HostSegment(NativeTensor, geometry, segment, slots, parts);
+		return new HostSegment(NativeTensor, geometry, segment, slots, parts, slab);
 	}
 
 	addTensors(tensors: Record<string, Tensor>, batch: number): void {
@@ -126,13 +141,12 @@ class HostSegment implements SegmentBuffers<HostRows> {
 	}
 
 	grown(slots: number): HostSegment {
-		const parts = this.#parts.map(({ layer, heads, key, value }) => ({
-			layer,
-			heads,
-			key: key.grown(slots),
-			value: value.grown(slots),
-		}));
-		return new HostSegment(this.#Tensor, this.#geometry, this.#segment, slots, parts);
+		const larger = HostSegment.zeros(this.#Tensor, this.#geometry, this.#segment, slots, 1);
+		for (const [i, { key, value }] of larger.#parts.entries()) {
+			this.#parts[i]?.key.copyTo(key);
+			this.#parts[i]?.value.copyTo(value);
+		}
+		return larger;
 	}
 
 	async readSlots(slot: number, length: number): Promise<Float32Array> {
@@ -173,7 +187,9 @@ class HostSegment implements SegmentBuffers<HostRows> {
 		);
 	}
 
-	dispose(): void {}
+	dispose(): void {
+		this.#slab?.free();
+	}
 
 	#tensor(data: Float32Array | Int8Array, dims: readonly number[]): Tensor {
 		return data instanceof Float32Array

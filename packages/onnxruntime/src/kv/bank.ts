@@ -5,6 +5,7 @@
 import type { KvBank, KvShape, KvStore } from "@tok/runtime";
 import type { Tensor } from "onnxruntime-common";
 import { bytesOf, checkFresh, checkShape, copyOf, isInteger } from "./checks.ts";
+import { Lease } from "./lease.ts";
 import type { Cache, KvTensors } from "./memory.ts";
 import type { FreshRows, Geometry, SegmentBuffers } from "./segment.ts";
 import { allocate, SegmentStore, type StoreContext, tensorsOf } from "./store.ts";
@@ -23,6 +24,7 @@ export class SegmentBank<Fresh extends FreshRows = FreshRows> implements KvBank 
 	/** Per segment, of all places one after the other; undefined once disposed. */
 	#buffers: SegmentBuffers<Fresh>[] | undefined;
 	readonly #open = new Map<number, SegmentStore<Fresh>>();
+	readonly #lease = new Lease();
 	/** By "from-to": the same views and tensors from step to step. */
 	readonly #views = new Map<string, View>();
 
@@ -55,7 +57,10 @@ export class SegmentBank<Fresh extends FreshRows = FreshRows> implements KvBank 
 			);
 		const segments = buffers.map((segment) => segment.neighbours(place, place + 1));
 		for (const segment of segments) segment.clear();
-		const store = new SegmentStore(this.context, this.#geometry, segments, () => this.#open.delete(place));
+		const store = new SegmentStore(this.context, this.#geometry, segments, {
+			lease: this.#lease,
+			leave: () => this.#open.delete(place),
+		});
 		this.#open.set(place, store);
 		return store;
 	}
@@ -68,14 +73,21 @@ export class SegmentBank<Fresh extends FreshRows = FreshRows> implements KvBank 
 			refresh: () => {
 				for (const segment of segments) segment.refresh?.();
 			},
+			hold: () => this.#lease.hold(),
+			release: () => this.#lease.release(),
 			keep: (fresh) => this.#keep(fresh, from, to),
 		};
 	}
 
 	dispose(): void {
 		for (const store of [...this.#open.values()]) store.dispose();
-		for (const { segments } of this.#views.values()) for (const segment of segments) segment.dispose();
-		for (const segment of this.#buffers ?? []) segment.dispose();
+		const segments = [
+			...[...this.#views.values()].flatMap((view) => view.segments),
+			...(this.#buffers ?? []),
+		];
+		this.#lease.end(() => {
+			for (const segment of segments) segment.dispose();
+		});
 		this.#buffers = undefined;
 		this.#views.clear();
 		this.context.resources.stores.delete(this);

@@ -14,6 +14,9 @@ export interface Cache {
 	readonly tensors: KvTensors;
 	/** Called before the run. */
 	refresh?(): void;
+	/** Keeps the buffers through a run, until its `release`, whatever is disposed meanwhile. */
+	hold(): void;
+	release(): void;
 	/** Takes what the run left as `fresh`; undefined when it left nothing. */
 	keep(fresh: Tensor | undefined): void;
 }

@@ -25,7 +25,7 @@ export interface SegmentBuffers<Fresh extends FreshRows> {
 	readSlots(slot: number, length: number): Promise<Float32Array>;
 	/** Fills slots from such rows. */
 	writeSlots(slot: number, length: number, rows: Float32Array): void;
-	/** The same entries among as many or more slots, in memory of their own. */
+	/** The same entries of one store among as many or more slots, in memory of their own. */
 	grown(slots: number): SegmentBuffers<Fresh>;
 	/** Of buffers that hold several segments, those from `from` up to `to`, in the same memory. */
 	neighbours(from: number, to: number): SegmentBuffers<Fresh>;

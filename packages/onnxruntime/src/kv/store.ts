@@ -3,6 +3,7 @@ import { type KvShape, type KvStore, type KvWrite, kvNames, kvSlotBytes } from "
 import type { Tensor } from "onnxruntime-common";
 import type { Resources } from "../resources.ts";
 import { bytesOf, checkFresh, checkShape, checkWrite, copyOf, isInteger, rowLength } from "./checks.ts";
+import { Lease } from "./lease.ts";
 import type { Cache, KvTensors } from "./memory.ts";
 import type { BufferFile, FreshRows, Geometry, SegmentBuffers, SegmentMemory } from "./segment.ts";
 
@@ -19,22 +20,24 @@ export class SegmentStore<Fresh extends FreshRows = FreshRows> implements KvStor
 	#segments: SegmentBuffers<Fresh>[] | undefined;
 	#tensors: KvTensors | undefined;
 	#fresh: Fresh | undefined;
+	readonly #lease: Lease;
 	/** Frees its place in a bank, whose buffers it then has a part of; undefined for a store on its own. */
 	readonly #leave: (() => void) | undefined;
 
-	/** @param leave for a store over part of a bank's buffers: called when it is disposed. */
+	/** @param bank for a store over part of a bank's buffers, with what is called when it is disposed. */
 	constructor(
 		context: StoreContext<Fresh>,
 		geometry: Geometry,
 		segments: SegmentBuffers<Fresh>[],
-		leave?: () => void,
+		bank?: { readonly lease: Lease; readonly leave: () => void },
 	) {
 		this.context = context;
 		this.#geometry = geometry;
 		this.#segments = segments;
-		this.#leave = leave;
+		this.#lease = bank?.lease ?? new Lease();
+		this.#leave = bank?.leave;
 		// A bank accounts for its stores.
-		if (leave === undefined) context.resources.stores.add(this);
+		if (bank === undefined) context.resources.stores.add(this);
 	}
 
 	/** Allocates zeroed buffers. Throws when the shape is none, or exceeds the memory. */
@@ -59,6 +62,14 @@ export class SegmentStore<Fresh extends FreshRows = FreshRows> implements KvStor
 		const segments = this.#open();
 		this.#tensors ??= tensorsOf(segments, 1);
 		return this.#tensors;
+	}
+
+	hold(): void {
+		this.#lease.hold();
+	}
+
+	release(): void {
+		this.#lease.release();
 	}
 
 	keep(fresh: Tensor | undefined): void {
@@ -114,7 +125,7 @@ export class SegmentStore<Fresh extends FreshRows = FreshRows> implements KvStor
 		resources.checkMemory(kvSlotBytes(this.#geometry, segment) * (slots - before.slots));
 		segments[segment] = inMemory(resources, () => before.grown(slots));
 		this.#tensors = undefined;
-		before.dispose();
+		this.#lease.end(() => before.dispose());
 	}
 
 	fork(): KvStore {
@@ -126,13 +137,20 @@ export class SegmentStore<Fresh extends FreshRows = FreshRows> implements KvStor
 	}
 
 	async *read(): AsyncIterable<Uint8Array> {
-		for (const file of inFileOrder(this.#open(), this.#geometry)) yield file.read();
+		const files = inFileOrder(this.#open(), this.#geometry);
+		this.#lease.hold();
+		try {
+			for (const file of files) yield file.read();
+		} finally {
+			this.#lease.release();
+		}
 	}
 
 	async load(bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
 		const files = inFileOrder(this.#open(), this.#geometry);
 		this.#forget();
-		const got = await fill(files, bytes);
+		this.#lease.hold();
+		const got = await fill(files, bytes).finally(() => this.#lease.release());
 		if (got !== this.bytes)
 			throw this.context.resources.error(
 				`load: expected ${this.bytes} bytes of keys and values, got ${got < this.bytes ? "only" : "at least"} ${got}. ` +
@@ -142,7 +160,10 @@ export class SegmentStore<Fresh extends FreshRows = FreshRows> implements KvStor
 
 	dispose(): void {
 		this.#forget();
-		for (const segment of this.#segments ?? []) segment.dispose();
+		const segments = this.#segments ?? [];
+		this.#lease.end(() => {
+			for (const segment of segments) segment.dispose();
+		});
 		this.#segments = undefined;
 		this.#tensors = undefined;
 		this.context.resources.stores.delete(this);

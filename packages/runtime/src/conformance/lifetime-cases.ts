@@ -1,5 +1,5 @@
 /** R21–R24: disposal and memory limits. */
-import type { KvShape, Runtime } from "../runtime.ts";
+import { type KvShape, kvNames, type Runtime } from "../runtime.ts";
 import {
 	type ConformanceCase,
 	conformanceCase,
@@ -7,7 +7,7 @@ import {
 	expectThat,
 	expectTokError,
 } from "./conformance-case.ts";
-import { echo, freshRows, mirror } from "./graphs.ts";
+import { echo, freshRows, mirror, seen } from "./graphs.ts";
 import { counting } from "./tensors.ts";
 
 const shape: KvShape = { layers: 1, kvHeads: 1, headDim: 2, slots: [2] };
@@ -48,6 +48,59 @@ export const lifetimeCases: readonly ConformanceCase[] = [
 			for (const [name, use] of uses) await expectTokError(name, use, "disposed");
 		},
 	),
+	conformanceCase(
+		"R21d",
+		"what is read while its store grows and is disposed comes whole",
+		async (runtime) => {
+			const larger: KvShape = { ...shape, layers: 2, slots: [3] };
+			const graph = await runtime.loadGraph(mirror(larger));
+			const store = runtime.createKvStore(larger);
+			await graph.run({ rows: freshRows(larger, 3) }, { store });
+			await store.write([{ segment: 0, row: 0, slot: 0, length: 3 }]);
+			const contents = async (end: (part: number) => void): Promise<number[]> => {
+				const bytes: number[] = [];
+				let part = 0;
+				for await (const each of store.read()) {
+					end(part++);
+					bytes.push(...each);
+				}
+				return bytes;
+			};
+			const before = await contents(() => {});
+			expectThat(
+				"there is something to read",
+				before.some((byte) => byte !== 0),
+			);
+			const meanwhile = await contents((part) => {
+				if (part === 0) store.grow(0, 5);
+				else store.dispose();
+			});
+			expectEqual("bytes", meanwhile, before);
+		},
+	),
+	conformanceCase("R21e", "a run whose store is disposed meanwhile says so", async (runtime) => {
+		const graph = await runtime.loadGraph(mirror(shape));
+		const store = runtime.createKvStore(shape);
+		const outcome = expectTokError(
+			"run",
+			() => graph.run({ rows: freshRows(shape, 1) }, { store }),
+			"disposed",
+		);
+		store.dispose();
+		await outcome;
+	}),
+	conformanceCase("R21f", "a run whose bank is disposed meanwhile sees what it held", async (runtime) => {
+		const graph = await runtime.loadGraph(mirror(shape, "batch"));
+		const rows = freshRows(shape, 1);
+		const bank = runtime.createKvBank(shape, 1);
+		const store = bank.open(0);
+		await graph.run({ rows }, { store });
+		await store.write([{ segment: 0, row: 0, slot: 1, length: 1 }]);
+		const running = graph.run({ rows }, { places: { bank, from: 0, to: 1 } });
+		bank.dispose();
+		const value = (await running)[seen(kvNames.value(0, 0))];
+		expectEqual("value", value?.data ?? [], Float32Array.of(0, 0, ...rows.data.slice(2, 4)));
+	}),
 	conformanceCase(
 		"R22a",
 		"disposing the runtime disposes its sessions and stores, forks included",
