@@ -50,6 +50,7 @@ test("the exports are these", () => {
 		  "not",
 		  "or",
 		  "pow",
+		  "quantizeLinear",
 		  "quickGelu",
 		  "range",
 		  "readGraph",

@@ -92,6 +92,7 @@ export {
 	matMulInteger,
 	matMulIntegerToFloat,
 	matMulNBits,
+	quantizeLinear,
 } from "./ops/quantised.ts";
 export {
 	logSoftmax,

@@ -1,12 +1,12 @@
 /**
  * Products and look-ups with quantised weights. MatMulNBits, GatherBlockQuantized and MatMulIntegerToFloat are
- * onnxruntime's (domain com.microsoft; docs/ContribOperators.md there); DynamicQuantizeLinear and MatMulInteger are ONNX.
+ * onnxruntime's (domain com.microsoft; docs/ContribOperators.md there); QuantizeLinear, DynamicQuantizeLinear and MatMulInteger are ONNX.
  *
  * A block-quantised weight is (code − zero point) · scale, with one scale per `blockSize` codes of a row.
  */
 import { formatShape, sameShape } from "../dimension.ts";
-import type { Float, Index, Shape, Value } from "../types.ts";
-import { describe, emit, requireDType, requireShape, sameDType } from "./emit.ts";
+import type { Float, Index, Operand, Shape, Value } from "../types.ts";
+import { describe, emit, lift, requireDType, requireShape, sameDType } from "./emit.ts";
 import { matMulShape } from "./matmul.ts";
 
 const domain = "com.microsoft";
@@ -117,6 +117,21 @@ export function gatherBlockQuantized<D extends Float>(
 		{ dtype: scales.dtype, shape: [...indices.shape, width] },
 		{ domain, attributes },
 	);
+}
+
+/** x / scale + zeroPoint, rounded (halves to even) and within what the zero point's dtype holds; both are scalars. */
+export function quantizeLinear<D extends "uint8" | "int8">(
+	x: Value<"float32">,
+	scale: Operand<"float32">,
+	zeroPoint: Value<D>,
+): Value<D> {
+	const op = "QuantizeLinear";
+	requireDType(op, "x", x, "float32");
+	requireDType(op, "the zero point", zeroPoint, "uint8", "int8");
+	const step = lift(x.graph, "float32", scale);
+	requireShape(op, "a scale", step, []);
+	requireShape(op, "a zero point", zeroPoint, []);
+	return emit(x.graph, op, [x, step, zeroPoint], { dtype: zeroPoint.dtype, shape: x.shape });
 }
 
 /** x as 8-bit codes over the range of its elements and 0: x ≈ (quantised − zeroPoint) · scale, both scalars. */

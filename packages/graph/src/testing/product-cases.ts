@@ -373,6 +373,23 @@ const quantised = ([2, 4, 8] as const).flatMap((bits) => {
 // Codes of b stay within 7 bits: see matMulInteger about CPUs without VNNI.
 const integerProducts = [
 	define(
+		"quantizeLinear",
+		{
+			x: ["float32", ["tokens", 8], [-200, 200]],
+			s: ["float32", [], positive],
+			z: ["uint8", [], [0, 256]],
+			n: ["int8", ["tokens", 8], [-64, 64]],
+		},
+		({ x, s, z, n }, graph) => [
+			ops.quantizeLinear(x, s, z),
+			ops.quantizeLinear(ops.add(ops.cast(n, "float32"), 0.5), 1, graph.scalar("int8", 100)),
+		],
+		({ x, s, z, n }) => [
+			(...i) => Math.min(255, Math.max(0, Math.round(x.at(...i) / s.at()) + z.at())),
+			(...i) => Math.min(127, 2 * Math.round((n.at(...i) + 0.5) / 2) + 100),
+		],
+	),
+	define(
 		"dynamicQuantizeLinear",
 		{ x: ["float32", ["tokens", 8]] },
 		({ x }) => {
