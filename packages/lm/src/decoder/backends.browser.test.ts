@@ -1,6 +1,6 @@
 /** Every architecture against transformers' logits, on the backends of browsers; and what a step costs the GPU. */
 import { GraphBuilder } from "@tok/graph";
-import { linear } from "@tok/graph/blocks";
+import { embedding, type LinearWeight, linear } from "@tok/graph/blocks";
 import { parsePolicy } from "@tok/kv-cache";
 import type { Runtime } from "@tok/runtime";
 import { type WebGpuRuntime, webgpu } from "@tok/runtime-webgpu";
@@ -113,37 +113,54 @@ describe.each([
 		await other.dispose();
 	});
 
-	test("a product with weights in blocks is that with the numbers they stand for", async () => {
-		const [rows, width, out, blockSize] = [3, 64, 8, 32];
-		const blocks = width / blockSize;
-		const codes = Uint8Array.from({ length: out * width }, (_, i) => (i * 37) % 256);
-		const scales = Float32Array.from({ length: out * blocks }, (_, i) => 0.01 + i / 1000);
-		const graph = new GraphBuilder("blocks");
-		const product = linear(graph.input("x", "float32", ["rows", width]), {
-			kind: "blocks",
-			bits: 8,
-			blockSize,
-			codes: graph.constant("codes", { dtype: "uint8", dims: [out, blocks, blockSize], data: codes }),
-			scales: graph.constant("scales", { dtype: "float32", dims: [out, blocks], data: scales }),
-			terms: 0,
-		});
-		graph.output(product, "y");
-		const x = Float32Array.from({ length: rows * width }, (_, i) => Math.sin(i));
-		const session = await runtime.loadGraph(graph.build());
-		const { y } = await session.run({ x: { dtype: "float32", dims: [rows, width], data: x } });
-		const expected = Float32Array.from({ length: rows * out }, (_, i) => {
-			const [row, column] = [Math.floor(i / out), i % out];
-			let sum = 0;
-			for (let k = 0; k < width; k++) {
-				const at = column * width + k;
-				const weight = ((codes[at] as number) - 128) * (scales[Math.floor(at / blockSize)] as number);
-				sum += weight * (x[row * width + k] as number);
-			}
-			return sum;
-		});
-		expect(y?.data).toHaveLength(rows * out);
-		expect(farthest(y?.data as Float32Array, expected)).toBeLessThan(1e-4);
-	});
+	test.each([4, 8] as const)(
+		"products with and rows of %i-bit weights are those of their numbers",
+		async (bits) => {
+			const [rows, width, out, blockSize] = [3, 64, 8, 32];
+			const blocks = width / blockSize;
+			const bytes = (blockSize * bits) / 8;
+			const codes = Uint8Array.from({ length: out * blocks * bytes }, (_, i) => (i * 37) % 256);
+			// As those of Q4_0, of either sign.
+			const scales = Float32Array.from({ length: out * blocks }, (_, i) => (-1) ** i * (0.01 + i / 1000));
+			const graph = new GraphBuilder("blocks");
+			const weight: LinearWeight = {
+				kind: "blocks",
+				bits,
+				blockSize,
+				codes: graph.constant("codes", { dtype: "uint8", dims: [out, blocks, bytes], data: codes }),
+				scales: graph.constant("scales", { dtype: "float32", dims: [out, blocks], data: scales }),
+				terms: 0,
+			};
+			graph.output(linear(graph.input("x", "float32", ["rows", width]), weight), "products");
+			graph.output(embedding(graph.input("ids", "int64", [1, "rows"]), weight), "rows");
+			const x = Float32Array.from({ length: rows * width }, (_, i) => Math.sin(i));
+			const ids = BigInt64Array.of(5n, 0n, 7n);
+			const session = await runtime.loadGraph(graph.build());
+			const outputs = await session.run({
+				x: { dtype: "float32", dims: [rows, width], data: x },
+				ids: { dtype: "int64", dims: [1, rows], data: ids },
+			});
+			const weightAt = (row: number, k: number): number => {
+				const at = row * width + k;
+				const byte = codes[Math.floor((at * bits) / 8)] as number;
+				const code = bits === 8 ? byte - 128 : ((byte >> (4 * (at % 2))) & 15) - 8;
+				return code * (scales[Math.floor(at / blockSize)] as number);
+			};
+			const products = Float32Array.from({ length: rows * out }, (_, i) => {
+				const [row, column] = [Math.floor(i / out), i % out];
+				let sum = 0;
+				for (let k = 0; k < width; k++) sum += weightAt(column, k) * (x[row * width + k] as number);
+				return sum;
+			});
+			const looked = Float32Array.from({ length: rows * width }, (_, i) =>
+				weightAt(Number(ids[Math.floor(i / width)]), i % width),
+			);
+			expect(outputs.products?.data).toHaveLength(rows * out);
+			expect(farthest(outputs.products?.data as Float32Array, products)).toBeLessThan(1e-4);
+			expect(outputs.rows?.data).toHaveLength(rows * width);
+			expect(farthest(outputs.rows?.data as Float32Array, looked)).toBeLessThan(1e-6);
+		},
+	);
 
 	test("fast: exact where weights are taken apart, else as near as weights of 8 bits are", async () => {
 		const golden = await goldenLogitsOf(LLAMA);

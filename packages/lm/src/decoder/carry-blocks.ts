@@ -7,7 +7,7 @@ import { halfAt } from "../formats/dequantize/half.ts";
 
 /** Blocks of one tensor, in the file's order, which is the product's. */
 export interface CarriedBlocks {
-	/** [blocks, 32] */
+	/** [blocks, 32], or [blocks, 16] in 4 bits */
 	readonly codes: Uint8Array;
 	/** [blocks] */
 	readonly scales: Float32Array;
@@ -24,6 +24,19 @@ export const carriers: Readonly<Partial<Record<string, Carry>>> = {
 	Q4_0: (bytes, target, blockScale) => carryNibbles(bytes, target, blockScale, 18, false),
 	Q4_1: (bytes, target, blockScale) => carryNibbles(bytes, target, blockScale, 20, true),
 	Q8_0: carryBytes,
+};
+
+/** Q4_0 as it is, d · (q − 8), in the product's order: element 2j lies below element 2j + 1. */
+export const keepNibbles: Carry = (bytes, { codes, scales }) => {
+	for (let block = 0, at = 0, o = 0; block < scales.length; block++, at += 18, o += 16) {
+		scales[block] = halfAt(bytes, at);
+		for (let j = 0; j < 8; j++) {
+			const even = bytes[at + 2 + 2 * j] as number;
+			const odd = bytes[at + 3 + 2 * j] as number;
+			codes[o + j] = (even & 15) | ((odd & 15) << 4);
+			codes[o + j + 8] = (even >> 4) | (odd & 240);
+		}
+	}
 };
 
 /** d · (q − 8) or d · q + m: nibble byte j holds element j below and element j + 16 above. */

@@ -218,7 +218,7 @@ export class DecoderWeights {
 
 	#blocks(label: string, parts: Parts, columns: number, terms: Terms, scaled: ScaledRows): LinearWeight {
 		const matrices = this.#matrices(parts, columns);
-		const { blockSize, codes, scales, rows, blocks } = quantizeMatrices(
+		const { bits, blockSize, codes, scales, rows, blocks } = quantizeMatrices(
 			this.#stored.file,
 			matrices,
 			this.#memory,
@@ -226,10 +226,10 @@ export class DecoderWeights {
 		scaleRows(scales, blocks, scaled);
 		return {
 			kind: "blocks",
-			bits: 8,
+			bits,
 			blockSize,
 			terms: this.#blockProducts === "float32" ? 0 : columns % blockSize === 0 ? terms : 1,
-			codes: this.#constant(label, codes, [rows, blocks, blockSize], "uint8"),
+			codes: this.#constant(label, codes, [rows, blocks, (blockSize * bits) / 8], "uint8"),
 			scales: this.#constant(`${label}.scales`, scales, [rows, blocks], "float32"),
 			bias: this.#bias(label, parts, scaled),
 		};

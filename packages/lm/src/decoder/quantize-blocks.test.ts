@@ -47,15 +47,23 @@ function carriedOver(columns: number, rows: number, stored: readonly Stored[], c
 	writeFileSync(path, encodeGguf({ values: new Map(), tensors }));
 	using file = openTensorFile(path);
 	const matrices = [...file.tensors.values()].map((info) => ({ info, rows, columns }));
-	const { codes, scales, blockSize, ...size } = quantizeMatrices(file, matrices, new WeightMemory(), carry);
+	const { bits, codes, scales, blockSize, ...size } = quantizeMatrices(
+		file,
+		matrices,
+		new WeightMemory(),
+		carry,
+	);
 	const blocks = Math.ceil(columns / blockSize);
 	expect(size).toEqual({ rows: rows * stored.length, blocks });
+	expect(codes).toHaveLength((size.rows * blocks * blockSize * bits) / 8);
 	const values = Float32Array.from({ length: size.rows * columns }, (_, i) => {
 		const block = Math.floor(i / columns) * blocks + Math.floor((i % columns) / blockSize);
-		const code = codes[block * blockSize + ((i % columns) % blockSize)] as number;
-		return (code - 128) * (scales[block] as number);
+		const at = block * blockSize + ((i % columns) % blockSize);
+		const byte = codes[Math.floor((at * bits) / 8)] as number;
+		const code = bits === 8 ? byte - 128 : ((byte >> (4 * (at % 2))) & 15) - 8;
+		return code * (scales[block] as number);
 	});
-	return { codes, scales, blockSize, values };
+	return { bits, codes, scales, blockSize, values };
 }
 
 /** The largest error of any value, as a share of the largest value in its block. */
@@ -97,12 +105,36 @@ describe("gguf-py's blocks", () => {
 		(type) => expect(goldenError(type)).toBeLessThanOrEqual(ROUNDED),
 	);
 
+	test("Q4_0 stays in 4 bits, bit for bit", () => {
+		const { shape, bytes, float32 } = golden.get("Q4_0") as Case;
+		const stored: Stored = { type: "Q4_0", bytes: Buffer.from(bytes, "base64") };
+		const { bits, codes, values } = carriedOver(shape[1], shape[0], [stored, stored]);
+		expect(bits).toBe(4);
+		expect(codes).toHaveLength(shape[0] * shape[1]);
+		const weights = new Float32Array(new Uint8Array(Buffer.from(float32, "base64")).buffer);
+		expect(values).toEqual(Float32Array.of(...weights, ...weights));
+	});
+
+	test("beside a matrix of another type Q4_0 is bytes", () => {
+		const stored = (["Q4_0", "Q8_0"] as const).map((type) => ({
+			type,
+			bytes: Buffer.from((golden.get(type) as Case).bytes, "base64"),
+		}));
+		const [rows, columns] = (golden.get("Q4_0") as Case).shape;
+		const { bits, codes } = carriedOver(columns, rows, stored);
+		expect(bits).toBe(8);
+		expect(codes).toHaveLength(2 * rows * columns);
+	});
+
 	test.each(["Q4_0", "Q4_1", "Q8_0"] as const)(
-		"%s: straight from the bytes as through the weights",
+		"%s in bytes: straight from the file as through the weights",
 		(type) => {
 			const { shape, bytes, float32 } = golden.get(type) as Case;
-			const stored = [{ type, bytes: Buffer.from(bytes, "base64") }];
-			const weights = new Float32Array(new Uint8Array(Buffer.from(float32, "base64")).buffer);
+			// A matrix that is no Q4_0 has all of the stack in bytes.
+			const zeros = { type: "Q8_0" as const, bytes: new Uint8Array((shape[0] * shape[1] * 34) / 32) };
+			const stored = [{ type, bytes: Buffer.from(bytes, "base64") }, zeros];
+			const numbers = new Float32Array(new Uint8Array(Buffer.from(float32, "base64")).buffer);
+			const weights = Float32Array.of(...numbers, ...new Float32Array(numbers.length));
 			const straight = carriedOver(shape[1], shape[0], stored);
 			const plain = carriedOver(shape[1], shape[0], stored, {});
 			let equal = 0;

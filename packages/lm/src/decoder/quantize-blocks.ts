@@ -1,6 +1,6 @@
 /**
  * Weights in the layout of onnxruntime's MatMulNBits and GatherBlockQuantized: bytes around 128, in blocks of 32
- * or 16 along a row, with one float32 scale a block.
+ * or 16 along a row, with one float32 scale a block. Q4_0 stays what it is, 4 bits around 8.
  * https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
  *
  * Activations are rounded to 8 bits in blocks of the same size. Blocks of 16 would cut that error by a quarter, at 20 %
@@ -10,7 +10,7 @@
 import { halfAt } from "../formats/dequantize/half.ts";
 import { tensorTypeInfo } from "../formats/dequantize/tensor-types.ts";
 import type { TensorFile, TensorInfo } from "../formats/tensor-file.ts";
-import { type Carry, carriers } from "./carry-blocks.ts";
+import { type Carry, carriers, keepNibbles } from "./carry-blocks.ts";
 import type { WeightMemory } from "./weight-memory.ts";
 import type { StoredMatrix } from "./weights.ts";
 
@@ -21,9 +21,10 @@ const ZERO = 128;
 const LARGEST = 127;
 
 export interface QuantizedMatrix {
+	readonly bits: 4 | 8;
 	/** 16 or 32 */
 	readonly blockSize: number;
-	/** [rows, blocks, blockSize] */
+	/** [rows, blocks, blockSize · bits / 8], the first code in the low bits */
 	readonly codes: Uint8Array;
 	/** [rows, blocks] */
 	readonly scales: Float32Array;
@@ -33,7 +34,7 @@ export interface QuantizedMatrix {
 
 /**
  * Stacks matrices of equal width and quantises them, into `memory`. Types in `carry` go straight from their bytes;
- * without any, all go through their weights, which is the plain form.
+ * without any, all go through their weights and become bytes, which is the plain form.
  */
 export function quantizeMatrices(
 	file: TensorFile,
@@ -45,21 +46,25 @@ export function quantizeMatrices(
 	const rows = matrices.reduce((sum, matrix) => sum + matrix.rows, 0);
 	const blockSize = matrices.some(({ info }) => GROUPS_OF_16.has(info.type)) ? 16 : 32;
 	const blocks = Math.ceil(columns / blockSize);
-	const codes = memory.bytes(rows * blocks * blockSize);
+	// A product reads all of a matrix: half the bytes take up to a third less time for a single row.
+	const bits = carry.Q4_0 !== undefined && matrices.every(({ info }) => info.type === "Q4_0") ? 4 : 8;
+	const width = (blocks * blockSize * bits) / 8;
+	const codes = memory.bytes(rows * width);
 	const scales = memory.floats(rows * blocks);
 	let row = 0;
 	for (const { info, rows: count } of matrices) {
 		const target = {
 			blockSize,
-			codes: codes.subarray(row * blocks * blockSize, (row + count) * blocks * blockSize),
+			codes: codes.subarray(row * width, (row + count) * width),
 			scales: scales.subarray(row * blocks, (row + count) * blocks),
 		};
 		const straight = blockSize === 32 ? carry[info.type] : undefined;
-		if (straight !== undefined) carryOver(file, info, target, straight);
+		if (bits === 4) carryOver(file, info, target, keepNibbles);
+		else if (straight !== undefined) carryOver(file, info, target, straight);
 		else quantizeRows(file.read(info.name), columns, target, latticeSteps(file, info));
 		row += count;
 	}
-	return { blockSize, codes, scales, rows, blocks };
+	return { bits, blockSize, codes, scales, rows, blocks };
 }
 
 /** Bytes read at a time: large buffers that come and go leave the process larger than small ones. */
@@ -68,10 +73,11 @@ const PIECE = 2 ** 20;
 /** A tensor that is carried over block by block, a piece at a time. */
 function carryOver(file: TensorFile, info: TensorInfo, { codes, scales }: Target, carry: Carry): void {
 	const stride = info.byteLength / scales.length;
+	const width = codes.length / scales.length;
 	const most = Math.max(1, Math.floor(PIECE / stride));
 	for (let from = 0; from < scales.length; from += most) {
 		const to = Math.min(from + most, scales.length);
-		const target = { codes: codes.subarray(from * 32, to * 32), scales: scales.subarray(from, to) };
+		const target = { codes: codes.subarray(from * width, to * width), scales: scales.subarray(from, to) };
 		carry(file.readBytes(info.name, from * stride, to * stride), target, blockScale);
 	}
 }
