@@ -31,6 +31,7 @@ bench browser      tok against wllama and transformers.js in a browser; has flag
 speed:
   --rounds N       Default: 7
   --steps N        Tokens of a decoding case. Default: 64
+  --peer-threads N Threads of node-llama-cpp: on two cores it decodes faster with one. Default: as --threads
   --only PATTERN   Cases whose names match this regular expression: "start|memory"
 steps:
   --rounds N       Against reading the window again. Default: 5
@@ -78,6 +79,7 @@ const commands: Record<typeof command, () => Promise<Outcome>> = {
 	async speed() {
 		const report = await measureSpeed({
 			...common,
+			peerThreads: integer("peer-threads"),
 			rounds: integer("rounds") ?? (quick ? 2 : 7),
 			steps: integer("steps") ?? (quick ? 16 : 64),
 			only: pattern("only"),

@@ -27,7 +27,7 @@ export function formatSpeed({
 	return [
 		formatMachine(machine),
 		`Load ${machine.load.toFixed(1)} before, ${load} during the rounds (this run's own included).`,
-		`${threads} threads a side, ${rounds} rounds, ${steps} tokens a decoding case, model file ${(model.bytes / 1e6).toFixed(1)} MB.`,
+		`Threads: tok ${threads.tok}, node-llama-cpp ${threads["node-llama-cpp"]}; ${rounds} rounds, ${steps} tokens a decoding case, model file ${(model.bytes / 1e6).toFixed(1)} MB.`,
 		`${descriptions.join("; ")}.`,
 		"",
 		formatTable(

@@ -18,6 +18,8 @@ import { EngineProcess } from "./engine-process.ts";
 export interface SpeedOptions {
 	readonly model: string;
 	readonly threads: number;
+	/** Of node-llama-cpp, which may be the faster with fewer. Defaults to as many. */
+	readonly peerThreads?: number | undefined;
 	readonly rounds: number;
 	/** Tokens generated in each decoding case. */
 	readonly steps: number;
@@ -29,7 +31,7 @@ export interface SpeedOptions {
 export interface SpeedReport {
 	readonly machine: Machine;
 	readonly model: ModelFile;
-	readonly threads: number;
+	readonly threads: Record<EngineName, number>;
 	/** Of each side. */
 	readonly descriptions: readonly string[];
 	/** Rounds that were finished. */
@@ -48,7 +50,8 @@ export interface SpeedReport {
 type Values = Map<Case, Record<EngineName, number[]>>;
 
 export async function measureSpeed(options: SpeedOptions): Promise<SpeedReport> {
-	const { model: name, rounds, steps, threads, only = /^/, signal } = options;
+	const { model: name, rounds, steps, only = /^/, signal } = options;
+	const threads = { tok: options.threads, "node-llama-cpp": options.peerThreads ?? options.threads };
 	const machine = describeMachine();
 	const ids = [...goldenTokens()];
 	const timed = speedCases(ids, steps).filter((each) => only.test(each.name));
@@ -62,13 +65,13 @@ export async function measureSpeed(options: SpeedOptions): Promise<SpeedReport> 
 	const values: Values = new Map();
 	const loads: number[] = [];
 	using folder = mkdtempDisposableSync(join(tmpdir(), "tok-bench-"));
-	const engineOptions: EngineOptions = {
+	const optionsOf = (engine: EngineName): EngineOptions => ({
 		model: name,
 		path: model.path,
-		threads,
+		threads: threads[engine],
 		prepared: join(folder.path, "prepared"),
-	};
-	const engines = engineNames.map((engine) => new EngineProcess(engine, engineOptions));
+	});
+	const engines = engineNames.map((engine) => new EngineProcess(engine, optionsOf(engine)));
 	const descriptions: string[] = [];
 	try {
 		for (const engine of engines) descriptions.push(await engine.ask("description", null));
@@ -88,7 +91,7 @@ export async function measureSpeed(options: SpeedOptions): Promise<SpeedReport> 
 		for (const engine of alternate(engineNames, round)) {
 			if (signal.aborted) break;
 			showProgress(`round ${round} of ${rounds}: start and memory, ${engine}`);
-			const measured = await runStarts(engine, engineOptions, ids, steps);
+			const measured = await runStarts(engine, optionsOf(engine), ids, steps);
 			for (const [kind, each] of starts) record(values, each, engine, measured[kind]);
 		}
 	}

@@ -1,19 +1,24 @@
 /**
- * One block of memory, of which arrays are parts: the system hands a large one out in large pages, and it can be given
- * back in one call, where many arrays would be left to the garbage collector.
+ * Memory in a few large blocks, of which arrays are parts: the system hands large blocks out in large pages, and they
+ * can be given back in one call each, where many arrays would be left to the garbage collector.
  */
 import { freeArray } from "@tok/runtime";
 
-/** Arrays begin at a line of the processor's cache, counted from the block's beginning. */
+/** Arrays begin at a line of the processor's cache, counted from their block's beginning. */
 const LINE = 64;
+/** Of a block, in bytes, unless an array alone is larger: engines have limits, and must find it in one piece. */
+const LARGEST = 2 ** 28;
 
 export class Slab {
-	readonly #memory: Uint8Array<ArrayBuffer>;
-	#used = 0;
+	readonly #blocks: Uint8Array<ArrayBuffer>[] = [];
+	/** Bytes that are still to come. */
+	#left: number;
+	/** Where the next array begins in the last block. */
+	#at = 0;
 
-	/** Of zeros. Throws a RangeError when there is no memory for it. */
+	/** @param bytes What all arrays take, by `part`. */
 	constructor(bytes: number) {
-		this.#memory = new Uint8Array(bytes);
+		this.#left = bytes;
 	}
 
 	/** What an array of so many bytes takes. */
@@ -21,22 +26,33 @@ export class Slab {
 		return Math.ceil(bytes / LINE) * LINE;
 	}
 
+	/** Zeros, as those of `codes` are. Both throw a RangeError when there is no memory for them. */
 	floats(length: number): Float32Array<ArrayBuffer> {
-		return new Float32Array(this.#memory.buffer, this.#next(length * Float32Array.BYTES_PER_ELEMENT), length);
+		const { buffer, byteOffset } = this.#next(length * Float32Array.BYTES_PER_ELEMENT);
+		return new Float32Array(buffer, byteOffset, length);
 	}
 
 	codes(length: number): Int8Array<ArrayBuffer> {
-		return new Int8Array(this.#memory.buffer, this.#next(length), length);
+		const { buffer, byteOffset } = this.#next(length);
+		return new Int8Array(buffer, byteOffset, length);
 	}
 
-	/** Whatever was a part of it has no elements from then on. */
+	/** Arrays that are parts of it have no elements from then on. */
 	free(): void {
-		freeArray(this.#memory);
+		for (const block of this.#blocks) freeArray(block);
 	}
 
-	#next(bytes: number): number {
-		const at = this.#used;
-		this.#used += Slab.part(bytes);
-		return at;
+	#next(bytes: number): Uint8Array<ArrayBuffer> {
+		const part = Slab.part(bytes);
+		let block = this.#blocks.at(-1);
+		if (block === undefined || this.#at + part > block.length) {
+			block = new Uint8Array(Math.max(part, Math.min(this.#left, LARGEST)));
+			this.#blocks.push(block);
+			this.#at = 0;
+		}
+		const array = block.subarray(this.#at, this.#at + part);
+		this.#at += part;
+		this.#left -= part;
+		return array;
 	}
 }
