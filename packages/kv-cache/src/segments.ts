@@ -56,7 +56,7 @@ export function rolling(slots: number, { turns = false }: RollingOptions = {}): 
 	};
 }
 
-/** Keeps every token: ordinary attention, whose memory grows with the stream (from 256 slots, by an eighth or a little less). */
+/** Keeps every token: ordinary attention, whose memory grows with the stream (K4 of SPEC.md). */
 export function dense(): Segment {
 	return {
 		kind: "dense",

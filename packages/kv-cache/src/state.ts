@@ -94,8 +94,9 @@ export function bufferSlots(policy: Policy, k: number, end: number, slots: numbe
 }
 
 /**
- * By how many slots buffers grow. Attention takes time for every slot, filled or not, and copying what is there takes
- * time for every growth: an eighth of the largest power of two below, so that an entry is copied some 8 times at the most.
+ * By how many slots buffers grow: an eighth of the largest power of two that is not above them. Attention takes time for
+ * every slot, filled or not, and copying what is there takes time for every growth; so an entry is copied 8 times, or
+ * fewer, while the slots double.
  */
 function growth(slots: number): number {
 	return Math.max(LEAST_GROWTH, 2 ** (Math.floor(Math.log2(slots)) - 3));

@@ -146,7 +146,7 @@ export interface KvStore {
 	fork(): KvStore;
 	/**
 	 * Raw little-endian bytes of every buffer, in the order layer, segment, key before value, codes before their scales.
-	 * The parts are views that hold until the store changes.
+	 * The parts are views that hold until the next one is asked for, or the store changes.
 	 */
 	read(): AsyncIterable<Uint8Array>;
 	/** Fills every buffer from `read`'s bytes, in parts of any size. Throws when they are too few or too many. */

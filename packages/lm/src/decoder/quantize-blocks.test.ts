@@ -1,4 +1,4 @@
-/** Weights in bytes: what GGUF's types hold carries over, and what has no lattice is rounded once. */
+/** Weights in bytes, and Q4_0 in 4 bits: what GGUF's types hold carries over, and what has no lattice is rounded once. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -138,7 +138,8 @@ describe("gguf-py's blocks", () => {
 			const straight = carriedOver(shape[1], shape[0], stored);
 			const plain = carriedOver(shape[1], shape[0], stored, {});
 			let equal = 0;
-			for (const [block, scale] of straight.scales.entries()) {
+			const blocks = numbers.length / 32;
+			for (const [block, scale] of straight.scales.subarray(0, blocks).entries()) {
 				const part = (values: ArrayLike<number>): number[] =>
 					Array.from({ length: 32 }, (_, i) => values[32 * block + i] as number);
 				// Where a block leaves codes at an end unused, its bytes allow for more than its weights need.
@@ -146,7 +147,7 @@ describe("gguf-py's blocks", () => {
 				expect(part(straight.codes)).toEqual(part(plain.codes));
 				equal++;
 			}
-			expect(equal).toBeGreaterThanOrEqual(straight.scales.length * 0.5);
+			expect(equal).toBeGreaterThanOrEqual(blocks * 0.5);
 			const worst = worstError(straight.values, weights, 32);
 			expect(worst).toBeLessThanOrEqual(Math.max(1e-6, worstError(plain.values, weights, 32) * 1.5));
 		},

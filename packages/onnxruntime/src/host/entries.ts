@@ -85,7 +85,10 @@ export class Entries {
 		}
 	}
 
-	/** Without a branch on the numbers, whose signs nobody can foretell: each wrong guess costs more than a number. */
+	/**
+	 * Row after row, as each has a scale of its own. Without a branch on the numbers, whose signs nobody can foretell: a
+	 * wrong guess costs more than a number.
+	 */
 	#putCodes(head: number, slot: number, length: number, rows: Float32Array, from: number): void {
 		const { slots, headDim, slotsInnermost } = this.shape;
 		const data = this.data as Int8Array;

@@ -17,16 +17,17 @@ test("arrays are zeros of any length, begin at a line, and lie apart in one bloc
 	expect(arrays[0]?.buffer.byteLength).toBe(128 + 0 + 128 + 192);
 });
 
-test("no block is larger than 256 MiB, but for an array that is", () => {
-	const [small, large] = [2 ** 27 + 64, 2 ** 28 + 1];
-	const slab = new Slab(3 * Slab.part(small) + Slab.part(large));
-	const sizes = [small, small, large, small].map((length) => slab.codes(length).buffer.byteLength);
-	expect(sizes).toEqual([2 ** 28, 2 ** 28, Slab.part(large), Slab.part(small)]);
+test("no block is larger than 256 MiB, but for an array that is, nor than the arrays that fit", () => {
+	const [small, large] = [100 * 2 ** 20, 2 ** 28 + 1];
+	const slab = new Slab(4 * Slab.part(small) + Slab.part(large));
+	const sizes = [small, small, large, small, small].map((length) => slab.codes(length).buffer.byteLength);
+	expect(sizes).toEqual([2 * small, 2 * small, Slab.part(large), 2 * small, 2 * small]);
 });
 
-test("free ends all arrays, where the engine can", () => {
+// Node 20 has no ArrayBuffer.prototype.transfer, and leaves them to the garbage collector.
+test.skipIf(!("transfer" in ArrayBuffer.prototype))("free ends all arrays", () => {
 	const slab = new Slab(3 * Slab.part(2 ** 28));
 	const arrays = [slab.codes(2 ** 28), slab.codes(2 ** 28), slab.floats(2 ** 26)];
 	slab.free();
-	if ("transfer" in ArrayBuffer.prototype) expect(arrays.map(({ length }) => length)).toEqual([0, 0, 0]);
+	expect(arrays.map(({ length }) => length)).toEqual([0, 0, 0]);
 });

@@ -46,7 +46,8 @@ export class Slab {
 		const part = Slab.part(bytes);
 		let block = this.#blocks.at(-1);
 		if (block === undefined || this.#at + part > block.length) {
-			block = new Uint8Array(Math.max(part, Math.min(this.#left, LARGEST)));
+			const parts = Math.max(1, Math.floor(LARGEST / part));
+			block = new Uint8Array(Math.min(this.#left, Math.max(part, parts * part)));
 			this.#blocks.push(block);
 			this.#at = 0;
 		}

@@ -25,6 +25,8 @@ export class SegmentBank<Fresh extends FreshRows = FreshRows> implements KvBank 
 	#buffers: SegmentBuffers<Fresh>[] | undefined;
 	readonly #open = new Map<number, SegmentStore<Fresh>>();
 	readonly #lease = new Lease();
+	/** Those of the stores that a place has had last. */
+	readonly #leases = new Map<number, Lease>();
 	/** By "from-to": the same views and tensors from step to step. */
 	readonly #views = new Map<string, View>();
 
@@ -55,10 +57,16 @@ export class SegmentBank<Fresh extends FreshRows = FreshRows> implements KvBank 
 				`open: expected a free place from 0 to ${this.size - 1}, got ${place}` +
 					`${this.#open.has(place) ? ", which is taken. Dispose its store first" : ""}.`,
 			);
+		if (this.#leases.get(place)?.held)
+			throw this.context.resources.error(
+				`open: expected a place that nobody reads, got ${place}, whose last store is still read. Finish that first.`,
+			);
 		const segments = buffers.map((segment) => segment.neighbours(place, place + 1));
 		for (const segment of segments) segment.clear();
+		const lease = new Lease(this.#lease);
+		this.#leases.set(place, lease);
 		const store = new SegmentStore(this.context, this.#geometry, segments, {
-			lease: this.#lease,
+			lease,
 			leave: () => this.#open.delete(place),
 		});
 		this.#open.set(place, store);

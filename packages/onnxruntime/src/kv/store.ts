@@ -151,6 +151,7 @@ export class SegmentStore<Fresh extends FreshRows = FreshRows> implements KvStor
 		this.#forget();
 		this.#lease.hold();
 		const got = await fill(files, bytes).finally(() => this.#lease.release());
+		this.#open();
 		if (got !== this.bytes)
 			throw this.context.resources.error(
 				`load: expected ${this.bytes} bytes of keys and values, got ${got < this.bytes ? "only" : "at least"} ${got}. ` +
@@ -159,8 +160,10 @@ export class SegmentStore<Fresh extends FreshRows = FreshRows> implements KvStor
 	}
 
 	dispose(): void {
+		const segments = this.#segments;
+		// Twice would free a place of a bank that is another's by now.
+		if (segments === undefined) return;
 		this.#forget();
-		const segments = this.#segments ?? [];
 		this.#lease.end(() => {
 			for (const segment of segments) segment.dispose();
 		});

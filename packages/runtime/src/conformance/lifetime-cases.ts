@@ -78,7 +78,27 @@ export const lifetimeCases: readonly ConformanceCase[] = [
 			expectEqual("bytes", meanwhile, before);
 		},
 	),
-	conformanceCase("R21e", "a run whose store is disposed meanwhile says so", async (runtime) => {
+	conformanceCase(
+		"R21e",
+		"a place is not free while its last store is read, and disposed once",
+		async (runtime) => {
+			const bank = runtime.createKvBank(shape, 1);
+			const first = bank.open(0);
+			await first.load([Uint8Array.from({ length: first.bytes }, (_, i) => i)]);
+			const parts = first.read()[Symbol.asyncIterator]();
+			const { value } = await parts.next();
+			first.dispose();
+			await expectTokError("open", () => bank.open(0), "read");
+			expectEqual("first bytes", (value as Uint8Array).subarray(0, 3), Uint8Array.of(0, 1, 2));
+			await parts.return?.();
+			const second = bank.open(0);
+			first.dispose();
+			await expectTokError("open", () => bank.open(0), "taken");
+			second.dispose();
+			bank.open(0);
+		},
+	),
+	conformanceCase("R21f", "a run whose store is disposed meanwhile says so", async (runtime) => {
 		const graph = await runtime.loadGraph(mirror(shape));
 		const store = runtime.createKvStore(shape);
 		const outcome = expectTokError(
@@ -89,7 +109,7 @@ export const lifetimeCases: readonly ConformanceCase[] = [
 		store.dispose();
 		await outcome;
 	}),
-	conformanceCase("R21f", "a run whose bank is disposed meanwhile sees what it held", async (runtime) => {
+	conformanceCase("R21g", "a run whose bank is disposed meanwhile sees what it held", async (runtime) => {
 		const graph = await runtime.loadGraph(mirror(shape, "batch"));
 		const rows = freshRows(shape, 1);
 		const bank = runtime.createKvBank(shape, 1);
