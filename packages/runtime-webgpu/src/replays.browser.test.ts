@@ -1,6 +1,6 @@
 /** Runs that are alike are recorded and played: the same numbers, with nothing made anew. */
 import type { GraphSession, Tensor } from "@tok/runtime";
-import { echo, product, sums } from "@tok/runtime/conformance";
+import { echo, freshRows, product, sums, totals } from "@tok/runtime/conformance";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { webgpu } from "./index.ts";
 
@@ -97,6 +97,25 @@ test("outputs that were not asked for are no part of it", async () => {
 		expect(Object.keys(one)).toEqual(["twice"]);
 		expect(one.twice?.data).toEqual(both.twice?.data);
 	}
+});
+
+test("what was recorded over a store's buffers is freed after it has grown, with the next run", async () => {
+	await using runtime = await webgpu();
+	const shape = { layers: 1, kvHeads: 1, headDim: 4, slots: [8] };
+	const session = await runtime.loadGraph(totals(shape));
+	const store = runtime.createKvStore(shape);
+	const feeds = { rows: freshRows(shape, 1) };
+	const seen: unknown[] = [];
+	const step = async (): Promise<void> => {
+		seen.push((await session.run(feeds, { store })).total?.data);
+	};
+	for (let i = 0; i < RECORDED + 2; i++) await step();
+	store.grow(0, 12);
+	const destroy = vi.spyOn(GPUBuffer.prototype, "destroy");
+	await step();
+	// Its uniforms, and at least one output.
+	expect(destroy.mock.calls.length).toBeGreaterThanOrEqual(2);
+	expect(new Set(seen.map(String))).toEqual(new Set(["36"]));
 });
 
 test("a session that is disposed frees what was recorded", async () => {

@@ -241,12 +241,13 @@ class GpuSegment implements SegmentBuffers<GpuRows> {
 	}
 
 	dispose(): void {
-		for (const { to } of this.#copies) to.destroy();
+		const { gpu } = this.#place;
+		for (const { to } of this.#copies) gpu.destroy(to);
 		for (const { layout } of [...this.#fresh, ...this.#packed]) layout.destroy();
 		if (this.#neighbours !== undefined) return;
 		for (const { key, value } of this.#parts) {
-			key.destroy();
-			value.destroy();
+			gpu.destroy(key);
+			gpu.destroy(value);
 		}
 	}
 

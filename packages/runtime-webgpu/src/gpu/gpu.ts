@@ -21,6 +21,7 @@ export class Gpu {
 	readonly rows: BufferPool;
 	/** What the host may map, to read what was copied there. */
 	readonly #staging: BufferPool;
+	readonly #destroyed = new WeakSet<GPUBuffer>();
 	/** Why the device is of no use any more; undefined while it is. */
 	#failure: string | undefined;
 
@@ -60,6 +61,17 @@ export class Gpu {
 			() => {},
 		);
 		return buffer;
+	}
+
+	/** Destroys what graphs have read. */
+	destroy(buffer: GPUBuffer): void {
+		buffer.destroy();
+		this.#destroyed.add(buffer);
+	}
+
+	/** Whether `destroy` was called. */
+	isDestroyed(buffer: GPUBuffer): boolean {
+		return this.#destroyed.has(buffer);
 	}
 
 	/** Writes an array to the beginning of a buffer that is large enough for whole words of 4 bytes. */

@@ -58,10 +58,21 @@ export class Replays {
 			(kind) =>
 				kind.likeness.length === likeness.length && likeness.every((each, i) => each === kind.likeness[i]),
 		);
+		if (index < 0) this.#dropDestroyed();
 		const [kind = { likeness, times: 0 }] = index < 0 ? [] : this.#kinds.splice(index, 1);
 		this.#kinds.unshift(kind);
 		for (const { recording } of this.#kinds.splice(MOST_KINDS)) recording?.dispose();
 		return kind;
+	}
+
+	/** Of stores that have grown, or were disposed: their buffers never come again. */
+	#dropDestroyed(): void {
+		const isGone = (each: Likeness[number]): boolean =>
+			typeof each === "object" && this.#gpu.isDestroyed(each);
+		for (let i = this.#kinds.length - 1; i >= 0; i--) {
+			if (!this.#kinds[i]?.likeness.some(isGone)) continue;
+			for (const { recording } of this.#kinds.splice(i, 1)) recording?.dispose();
+		}
 	}
 }
 

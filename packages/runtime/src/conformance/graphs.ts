@@ -1,5 +1,5 @@
 /** The graphs that conformance cases run. */
-import { add, type Dim, GraphBuilder, matMul, type Shape, type Value } from "@tok/graph";
+import { add, type Dim, GraphBuilder, matMul, reduceSum, type Shape, type Value } from "@tok/graph";
 import { kvParts } from "../kv-shape.ts";
 import { type DType, type GraphFile, type KvShape, kvNames, type Tensor } from "../runtime.ts";
 import { floats } from "./tensors.ts";
@@ -18,6 +18,16 @@ export function sums(): GraphFile {
 	const right = graph.input("right", "float32", ["n", 2]);
 	graph.output(add(left, right), "sum");
 	graph.output(add(left, left), "twice");
+	return graph.build();
+}
+
+/** total = the sum of a store's values and of `rows`, which are left as its fresh ones twice as large; one layer, one head. */
+export function totals({ headDim }: KvShape): GraphFile {
+	const graph = new GraphBuilder("totals");
+	const value = graph.input(kvNames.value(0, 0), "float32", [1, 1, 1, "slots", headDim]);
+	const rows = graph.input("rows", "float32", [1, 2, "tokens", headDim]);
+	graph.output(add(reduceSum(value), reduceSum(rows)), "total");
+	graph.output(add(rows, rows), kvNames.fresh);
 	return graph.build();
 }
 

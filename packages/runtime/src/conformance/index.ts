@@ -7,7 +7,7 @@ import { slotCases } from "./slot-cases.ts";
 import { storeCases } from "./store-cases.ts";
 
 export type { ConformanceCase, CreateRuntime } from "./conformance-case.ts";
-export { echo, freshRows, mirror, product, seen, sums } from "./graphs.ts";
+export { echo, freshRows, mirror, product, seen, sums, totals } from "./graphs.ts";
 
 /** What every runtime passes. SPEC.md has the rules that the ids name. */
 export const conformance: readonly ConformanceCase[] = [
