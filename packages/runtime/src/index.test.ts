@@ -31,6 +31,7 @@ test("the exported names", () => {
 		"product",
 		"seen",
 		"sums",
+		"totals",
 	]);
 });
 
