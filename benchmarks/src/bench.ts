@@ -31,7 +31,7 @@ bench browser      tok against wllama and transformers.js in a browser; has flag
 speed:
   --rounds N       Default: 7
   --steps N        Tokens of a decoding case. Default: 64
-  --peer-threads N Threads of node-llama-cpp: on two cores it decodes faster with one. Default: as --threads
+  --peer-threads N Threads of node-llama-cpp: on two cores it may decode faster with one. Default: as --threads
   --only PATTERN   Cases whose names match this regular expression: "start|memory"
 steps:
   --rounds N       Against reading the window again. Default: 5
