@@ -22,6 +22,7 @@ test("the exported names", () => {
 		"kvNames",
 		"kvParts",
 		"kvSlotBytes",
+		"largestCode",
 	]);
 	expect(Object.keys(conformance).sort()).toEqual([
 		"conformance",

@@ -21,4 +21,4 @@ export type {
 	Tensor,
 	TypedArrays,
 } from "./runtime.ts";
-export { kvNames } from "./runtime.ts";
+export { kvNames, largestCode } from "./runtime.ts";

@@ -103,10 +103,16 @@ export interface KvPart {
 }
 
 /**
- * "float16": the nearest ones. "int8": code · scale, one scale per entry and head, a 127th of its largest magnitude.
- * Rows that are written, and those that are read, are float32 whatever the format.
+ * "float16": the nearest ones. "int8": code · scale, one scale per entry and head, such that its largest magnitude has
+ * the `largestCode`. Rows that are written, and those that are read, are float32 whatever the format.
  */
 export type KvFormat = "float32" | "float16" | "int8";
+
+/**
+ * The largest codes of keys and of values in the format int8; the least are their opposites. Values have 7 bits, so that
+ * what they are multiplied with, weights of a softmax, may have 8 where products are added in pairs in 16.
+ */
+export const largestCode = { key: 127, value: 63 } as const;
 
 export type BlockProducts = "float32" | "int8";
 

@@ -2,9 +2,10 @@
  * Keys and values as the cache keeps them: numbers, or 8-bit codes with a scale for each entry and head, and the two
  * products of attention with either.
  *
- * With codes a product is one of integers: what it is multiplied with is coded too, row by row, in 7 bits. On processors
- * without VNNI onnxruntime adds pairs of products in 16 bits, which hold 2 · 127 · 127 and no more. The queries of a
- * group are rows of one product, since fetching the codes is what takes the time.
+ * With codes a product is one of integers: what it is multiplied with is coded too, row by row. On processors without
+ * VNNI onnxruntime adds pairs of products in 16 bits, which hold 2 · 127 · 127 or 2 · 255 · 63 and no more. So queries
+ * have 7 bits where keys have 8, and weights 8, of which most are small beside a row's largest, where values have 7. The
+ * queries of a group are rows of one product, since fetching the codes is what takes the time.
  */
 import { abs, add, div, mul } from "../ops/arithmetic.ts";
 import { matMul } from "../ops/matmul.ts";
@@ -15,7 +16,8 @@ import type { Dim, Value } from "../types.ts";
 
 /** x ≈ codes · scale. */
 export interface Coded {
-	readonly codes: Value<"int8">; // keys [batch, heads, 1, headDim, slots], values [batch, heads, 1, slots, headDim]
+	/** Keys [batch, heads, 1, headDim, slots], to ±127; values [batch, heads, 1, slots, headDim], to ±63. */
+	readonly codes: Value<"int8">;
 	readonly scale: Value<"float32">; // keys [batch, heads, 1, 1, slots], values [batch, heads, 1, slots, 1]
 }
 
@@ -27,9 +29,9 @@ export function isCoded(stored: Stored): stored is Coded {
 
 /** Keeps a row of zeros from being divided by 0; far below any number that counts. */
 const NOTHING = 1e-28;
-/** What codes of 7 bits reach: those of numbers with a sign, around 64, and those of numbers ≥ 0. */
+/** What codes of queries reach, around 64, and those of weights, which are ≥ 0. */
 const SIGNED = 63;
-const UNSIGNED = 127;
+const UNSIGNED = 255;
 
 /** query · key: [batch, heads, group, n, headDim] → [batch, heads, group, n, slots]. */
 export function scoresOf(query: Value<"float32">, key: Stored): Value<"float32"> {
@@ -40,17 +42,9 @@ export function scoresOf(query: Value<"float32">, key: Stored): Value<"float32">
 	const most = add(reduceMax(abs(rows), [3], { keepDims: true }), NOTHING);
 	const aZeroPoint = graph.scalar("uint8", SIGNED + 1);
 	const codes = quantizeLinear(div(rows, most), 1 / SIGNED, aZeroPoint);
-	const products = matMulIntegerToFloat(
-		codes,
-		squeeze(key.codes, [2]),
-		graph.float(1 / SIGNED),
-		graph.float(1),
-		{
-			aZeroPoint,
-		},
-	);
-	const scores = mul(mul(products, squeeze(key.scale, [2])), most);
-	return reshape(scores, [0, 0, group, -1, key.codes.shape[4] as Dim]);
+	const [keyCodes, keyScale] = [squeeze(key.codes, [2]), squeeze(key.scale, [2])];
+	const products = matMulIntegerToFloat(codes, keyCodes, graph.float(1 / SIGNED), keyScale, { aZeroPoint });
+	return reshape(mul(products, most), [0, 0, group, -1, key.codes.shape[4] as Dim]);
 }
 
 /** Σ weight · value: [batch, heads, group, n, slots] → [batch, heads, group, n, headDim]. Weights are ≥ 0. */

@@ -185,8 +185,8 @@ export interface MatMulIntegerToFloatOptions<A extends "uint8" | "int8", B exten
 }
 
 /**
- * (a − aZeroPoint) · (b − bZeroPoint) · aScale · bScale + bias; aScale a scalar, bScale a scalar or [n]. Saturates as
- * `matMulInteger` does.
+ * (a − aZeroPoint) · (b − bZeroPoint) · aScale · bScale + bias; aScale a scalar, bScale a scalar, [n], or of b's shape
+ * with 1 for k. Saturates as `matMulInteger` does.
  */
 export function matMulIntegerToFloat<A extends "uint8" | "int8", B extends "uint8" | "int8">(
 	a: Value<A>,
@@ -200,7 +200,7 @@ export function matMulIntegerToFloat<A extends "uint8" | "int8", B extends "uint
 	requireDType(op, "the scale of a", aScale, "float32");
 	requireDType(op, "the scale of b", bScale, "float32");
 	requireShape(op, "a scale of a", aScale, []);
-	perColumn(op, "a scale of b", bScale, b);
+	perColumn(op, "a scale of b", bScale, bScale.shape.length > 1 ? b.shape.with(-2, 1) : b.shape.slice(-1));
 	if (bias !== undefined) requireShape(op, "a bias", bias, b.shape.slice(-1));
 	const inputs = [a, b, aScale, bScale, aZeroPoint, bZeroPoint, bias];
 	return emit(a.graph, op, inputs, { dtype: "float32", shape }, { domain });
@@ -215,14 +215,14 @@ function checkInteger(op: string, a: Value, b: Value, aZeroPoint?: Value, bZeroP
 	}
 	if (bZeroPoint !== undefined) {
 		sameDType(op, [b, bZeroPoint]);
-		perColumn(op, "a zero point of b", bZeroPoint, b);
+		perColumn(op, "a zero point of b", bZeroPoint, b.shape.slice(-1));
 	}
 	return matMulShape(op, a, b);
 }
 
-function perColumn(op: string, what: string, value: Value, b: Value): void {
-	if (value.shape.length > 0 && !sameShape(value.shape, b.shape.slice(-1)))
-		requireShape(op, `${what}, a scalar or`, value, b.shape.slice(-1));
+function perColumn(op: string, what: string, value: Value, columns: Shape): void {
+	if (value.shape.length > 0 && !sameShape(value.shape, columns))
+		requireShape(op, `${what}, a scalar or`, value, columns);
 }
 
 function checkBlockSize(op: string, value: Value, blockSize: number): void {

@@ -442,6 +442,20 @@ const integerProducts = [
 			(n, t, j) =>
 				sum(6, (k) => (a.at(n, t, k) - za.at()) * b.at(k, j)) * sa.at() * sb.at(j) + bias.at(j),
 	),
+	define(
+		"matMulIntegerToFloat, a scale for each column of each matrix",
+		{
+			a: ["uint8", ["batch", "tokens", 6], [0, 128]],
+			b: ["int8", ["batch", 6, 3]],
+			sa: ["float32", [], positive],
+			sb: ["float32", ["batch", 1, 3], positive],
+			za: ["uint8", [], [0, 128]],
+		},
+		({ a, b, sa, sb, za }) => ops.matMulIntegerToFloat(a, b, sa, sb, { aZeroPoint: za }),
+		({ a, b, sa, sb, za }) =>
+			(n, t, j) =>
+				sum(6, (k) => (a.at(n, t, k) - za.at()) * b.at(n, k, j)) * sa.at() * sb.at(n, 0, j),
+	),
 ];
 
 export const productCases: readonly OperatorCase[] = [

@@ -4,17 +4,18 @@
  * Rows in 8 bits: a code for each number and a scale for each entry and head, the format of an 8-bit
  * store (`KvFormat`), in the order of the rows. The rule is the store's, and what it gives is what it gives again of its
  * own numbers: a 127th of 127 scales, either rounded to float32, is the scale (of the 2²³ mantissas only those would
- * change that no 127th rounds to). So an 8-bit store that is filled from a file has the very codes and scales again.
+ * change that no 127th rounds to), and so with 63rds. So an 8-bit store that is filled from a file has the very codes and scales again.
  */
 
+import { largestCode } from "@tok/runtime";
 import type { ArchiveFormat } from "../model.ts";
 import { decodeNibbles, encodeNibbles, nibbleBytes } from "./archive-nibbles.ts";
 
 export interface RowCodec {
 	/** Bytes of so many rows. */
 	bytes(rows: number, headDim: number): number;
-	/** Rows [n, headDim]. */
-	encode(rows: Float32Array, headDim: number): Uint8Array;
+	/** Rows [n, headDim]: of each layer as many of keys as `keys` says, then as many of values. */
+	encode(rows: Float32Array, headDim: number, keys: readonly number[]): Uint8Array;
 	/** The reverse, of bytes of their own. */
 	decode(bytes: Uint8Array<ArrayBuffer>, headDim: number): Float32Array;
 }
@@ -33,24 +34,25 @@ export function isArchiveFormat(format: unknown): format is ArchiveFormat {
 	return typeof format === "string" && Object.hasOwn(rowCodecs, format);
 }
 
-/** −128 is never used. */
-const LARGEST = 127;
-
 /** Bytes of so many rows. */
 function codedBytes(rows: number, headDim: number): number {
 	return rows * (headDim + Float32Array.BYTES_PER_ELEMENT);
 }
 
 /** Rows [n, headDim] as codes, int8 [n, headDim], then scales, float32 [n]. Each number errs by half its scale at most. */
-function encodeRows(rows: Float32Array, headDim: number): Uint8Array {
+function encodeRows(rows: Float32Array, headDim: number, keys: readonly number[]): Uint8Array {
 	const count = rows.length / headDim;
+	const largest = keys.flatMap((rows) => [
+		...new Array<number>(rows).fill(largestCode.key),
+		...new Array<number>(rows).fill(largestCode.value),
+	]);
 	const codes = new Int8Array(rows.length);
 	const scales = new Float32Array(count);
 	for (let row = 0; row < count; row++) {
 		const from = row * headDim;
 		let most = 0;
 		for (let i = from; i < from + headDim; i++) most = Math.max(most, Math.abs(rows[i] as number));
-		const scale = Math.fround(most / LARGEST);
+		const scale = Math.fround(most / (largest[row] as number));
 		scales[row] = scale;
 		const inverse = scale > 0 ? 1 / scale : 0;
 		for (let i = from; i < from + headDim; i++) codes[i] = Math.round((rows[i] as number) * inverse);

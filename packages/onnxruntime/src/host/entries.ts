@@ -2,7 +2,7 @@
  * The keys, or the values, of one layer's heads in the slots of a segment: float32, or 8-bit codes with a scale for each
  * head and slot. Keys lie with their slots innermost, values with their dimensions (`kvNames`).
  */
-import type { KvFormat } from "@tok/runtime";
+import { type KvFormat, largestCode } from "@tok/runtime";
 import { Slab } from "./slab.ts";
 
 export interface EntriesShape {
@@ -12,9 +12,6 @@ export interface EntriesShape {
 	/** Whether the slots are innermost, as those of keys are. */
 	readonly slotsInnermost: boolean;
 }
-
-/** The largest code. −128 is never used, so that a number and its opposite have opposite codes. */
-const LARGEST = 127;
 
 export class Entries {
 	readonly shape: EntriesShape;
@@ -94,10 +91,11 @@ export class Entries {
 		const data = this.data as Int8Array;
 		const scales = this.scales as Float32Array;
 		const [step, apart] = slotsInnermost ? [1, slots] : [headDim, 1];
+		const largest = slotsInnermost ? largestCode.key : largestCode.value;
 		for (let i = 0, row = from; i < length; i++, row += headDim) {
 			let most = 0;
 			for (let d = 0; d < headDim; d++) most = Math.max(most, Math.abs(rows[row + d] as number));
-			scales[head * slots + slot + i] = most / LARGEST;
+			scales[head * slots + slot + i] = most / largest;
 			// By the scale as it is stored, so that what was read from here has the same codes again.
 			const stored = scales[head * slots + slot + i] as number;
 			const inverse = stored > 0 ? 1 / stored : 0;

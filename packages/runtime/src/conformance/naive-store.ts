@@ -64,7 +64,7 @@ export class NaiveStore {
 				for (const head of heads)
 					for (let i = 0; i < length; i++) {
 						const row = this.#row(segment, layer, kind, head, slot + i);
-						const { codes, scale } = quantised(row);
+						const { codes, scale } = quantised(row, kind);
 						rows.push(...(scaled ? codes.map((code) => code * scale) : row));
 					}
 		return Float32Array.from(rows);
@@ -102,7 +102,7 @@ export class NaiveStore {
 			const rows = Array.from({ length: slots }, (_, slot) => {
 				const row = this.#row(segment, layer, kind, head, slot);
 				if (!scaled) return row;
-				const { codes, scale } = quantised(row);
+				const { codes, scale } = quantised(row, kind);
 				scales.push(scale);
 				return codes;
 			});
@@ -129,8 +129,8 @@ export class NaiveStore {
 	}
 }
 
-/** x ≈ code · scale, the largest magnitude at 127. */
-function quantised(row: readonly number[]): { readonly codes: number[]; readonly scale: number } {
-	const scale = Math.fround(Math.max(...row.map(Math.abs)) / 127);
+/** x ≈ code · scale, the largest magnitude at 127, or at 63 in a value. */
+function quantised(row: readonly number[], kind: Kind): { readonly codes: number[]; readonly scale: number } {
+	const scale = Math.fround(Math.max(...row.map(Math.abs)) / (kind === "key" ? 127 : 63));
 	return { scale, codes: row.map((x) => (scale === 0 ? 0 : Math.round(x / scale))) };
 }
