@@ -8,7 +8,7 @@ import type { BlockProducts } from "@tok/runtime";
 import type { ExpertsConfig } from "../architectures/architecture.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 import { type ExpertMatrices, readExperts } from "./expert-tensors.ts";
-import { quantizeMatrices } from "./quantize-blocks.ts";
+import { inHalves, quantizeMatrices } from "./quantize-blocks.ts";
 import type { WeightMemory } from "./weight-memory.ts";
 import type { StoredMatrix, Weights } from "./weights.ts";
 
@@ -20,8 +20,11 @@ export interface MlpWeights {
 /** Names and rows of matrices that lie under each other. */
 type Parts = readonly (readonly [name: string, rows: number])[];
 
-/** 8-bit terms that activations are split into. */
-type Terms = 1 | 2;
+/**
+ * How activations are rounded to 8 bits before a product: with a scale for each block of the weights, for each half of
+ * one, or with what that leaves over once more.
+ */
+type Rounding = "blocks" | "halves" | "twice";
 
 /** The first rows of a matrix, and what they are multiplied by. */
 interface ScaledRows {
@@ -68,7 +71,7 @@ export class DecoderWeights {
 	/** [vocabulary, hidden] */
 	embeddings(): LinearWeight {
 		const { hiddenSize, vocabularySize } = this.#config;
-		this.#table ??= this.#linear("embed_tokens", [["embed_tokens", vocabularySize]], hiddenSize, 2);
+		this.#table ??= this.#linear("embed_tokens", [["embed_tokens", vocabularySize]], hiddenSize, "twice");
 		return this.#table;
 	}
 
@@ -76,7 +79,7 @@ export class DecoderWeights {
 	head(): LinearWeight {
 		const { hiddenSize, vocabularySize, tiedEmbeddings } = this.#config;
 		if (this.#stored.has("lm_head.weight") || tiedEmbeddings === false)
-			return this.#linear("lm_head", [["lm_head", vocabularySize]], hiddenSize, 2);
+			return this.#linear("lm_head", [["lm_head", vocabularySize]], hiddenSize, "twice");
 		return this.embeddings();
 	}
 
@@ -101,7 +104,7 @@ export class DecoderWeights {
 					[name("v"), kv],
 				];
 		const factor = this.#hasQueryKeyNorms(layer) ? 1 : attentionScale;
-		return this.#linear("self_attn.qkv", parts, hiddenSize, 2, {
+		return this.#linear("self_attn.qkv", parts, hiddenSize, "halves", {
 			rows: queryHeads * headDim,
 			factor,
 		});
@@ -113,7 +116,7 @@ export class DecoderWeights {
 			"self_attn.o",
 			[[`layers.${layer}.self_attn.o_proj`, hiddenSize]],
 			queryHeads * headDim,
-			this.#terms(layer),
+			this.#rounding(layer),
 		);
 	}
 
@@ -159,10 +162,10 @@ export class DecoderWeights {
 					[name("up"), inner],
 				]
 			: [[name("gate_up"), 2 * inner]];
-		const terms = this.#terms(layer);
+		const rounding = this.#rounding(layer);
 		return {
-			gateUp: this.#linear("mlp.gate_up", gateUp, hiddenSize, terms),
-			down: this.#linear("mlp.down", [[name("down"), hiddenSize]], inner, terms),
+			gateUp: this.#linear("mlp.gate_up", gateUp, hiddenSize, rounding),
+			down: this.#linear("mlp.down", [[name("down"), hiddenSize]], inner, rounding),
 		};
 	}
 
@@ -190,18 +193,18 @@ export class DecoderWeights {
 	}
 
 	/**
-	 * Matrices [name, rows] that share their input, stacked, with their biases when the file has any. `terms` is how many
-	 * 8-bit terms activations are split into, in `fast`.
+	 * Matrices [name, rows] that share their input, stacked, with their biases when the file has any. `rounding` is that of
+	 * `fast` where its products take integers.
 	 */
 	#linear(
 		label: string,
 		parts: Parts,
 		columns: number,
-		terms: Terms,
+		rounding: Rounding,
 		scaled: ScaledRows = unscaled,
 	): LinearWeight {
 		return this.#blockProducts !== undefined
-			? this.#blocks(label, parts, columns, terms, scaled)
+			? this.#blocks(label, parts, columns, rounding, scaled)
 			: this.#dense(label, parts, columns, scaled);
 	}
 
@@ -216,19 +219,23 @@ export class DecoderWeights {
 		};
 	}
 
-	#blocks(label: string, parts: Parts, columns: number, terms: Terms, scaled: ScaledRows): LinearWeight {
-		const matrices = this.#matrices(parts, columns);
-		const { bits, blockSize, codes, scales, rows, blocks } = quantizeMatrices(
-			this.#stored.file,
-			matrices,
-			this.#memory,
-		);
+	#blocks(
+		label: string,
+		parts: Parts,
+		columns: number,
+		rounding: Rounding,
+		scaled: ScaledRows,
+	): LinearWeight {
+		const rounds = this.#blockProducts === "int8";
+		const quantised = quantizeMatrices(this.#stored.file, this.#matrices(parts, columns), this.#memory);
+		const { bits, blockSize, codes, scales, rows, blocks } =
+			rounds && rounding === "halves" ? inHalves(quantised, columns, this.#memory) : quantised;
 		scaleRows(scales, blocks, scaled);
 		return {
 			kind: "blocks",
 			bits,
 			blockSize,
-			terms: this.#blockProducts === "float32" ? 0 : columns % blockSize === 0 ? terms : 1,
+			terms: !rounds ? 0 : rounding === "twice" && columns % blockSize === 0 ? 2 : 1,
 			codes: this.#constant(label, codes, [rows, blocks, (blockSize * bits) / 8], "uint8"),
 			scales: this.#constant(`${label}.scales`, scales, [rows, blocks], "float32"),
 			bias: this.#bias(label, parts, scaled),
@@ -236,13 +243,11 @@ export class DecoderWeights {
 	}
 
 	/**
-	 * Rounding activations to 8 bits shows most in queries and keys, in the last layer and in the head. Two terms there
-	 * leave SmolLM2 a mean error of 0.034 nats (sink:4,rolling:252, 2,047 tokens), against 0.045 with two terms in the
-	 * first layer, the last one and the head alone. Only queries and keys cost time: 15 % more products in a long chunk,
-	 * and in a step of one token what splitting costs.
+	 * Rounding activations shows most in the head, in queries, keys and values, and in the last layer: where it is done
+	 * better costs little. What else would, and what it costs, is in docs/performance.md.
 	 */
-	#terms(layer: number): Terms {
-		return layer === this.#config.layers.length - 1 ? 2 : 1;
+	#rounding(layer: number): Rounding {
+		return layer === this.#config.layers.length - 1 ? "twice" : "blocks";
 	}
 
 	#matrices(parts: Parts, columns: number): StoredMatrix[] {

@@ -8,7 +8,7 @@ import { encodeGguf } from "../formats/gguf-writer.ts";
 import { Random } from "../sampling/random.ts";
 import { openTensorFile } from "../testing/open-tensor-file.ts";
 import { carriers } from "./carry-blocks.ts";
-import { quantizeMatrices } from "./quantize-blocks.ts";
+import { inHalves, type QuantizedMatrix, quantizeMatrices } from "./quantize-blocks.ts";
 import { WeightMemory } from "./weight-memory.ts";
 
 interface Case {
@@ -35,8 +35,17 @@ interface Stored {
 	readonly bytes: Uint8Array;
 }
 
+/** A matrix, as it was quantised or in other blocks. */
+type Reblock = (matrix: QuantizedMatrix, columns: number, memory: WeightMemory) => QuantizedMatrix;
+
 /** Matrices of equal width, written to a GGUF file and quantised from there; back as float32, with their bytes. */
-function carriedOver(columns: number, rows: number, stored: readonly Stored[], carry = carriers) {
+function carriedOver(
+	columns: number,
+	rows: number,
+	stored: readonly Stored[],
+	carry = carriers,
+	reblock: Reblock = (matrix) => matrix,
+) {
 	const path = join(folder, "matrix.gguf");
 	const tensors = stored.map(({ type, bytes }, i) => ({
 		name: `${i}`,
@@ -47,12 +56,9 @@ function carriedOver(columns: number, rows: number, stored: readonly Stored[], c
 	writeFileSync(path, encodeGguf({ values: new Map(), tensors }));
 	using file = openTensorFile(path);
 	const matrices = [...file.tensors.values()].map((info) => ({ info, rows, columns }));
-	const { bits, codes, scales, blockSize, ...size } = quantizeMatrices(
-		file,
-		matrices,
-		new WeightMemory(),
-		carry,
-	);
+	const memory = new WeightMemory();
+	const quantised = quantizeMatrices(file, matrices, memory, carry);
+	const { bits, codes, scales, blockSize, ...size } = reblock(quantised, columns, memory);
 	const blocks = Math.ceil(columns / blockSize);
 	expect(size).toEqual({ rows: rows * stored.length, blocks });
 	expect(codes).toHaveLength((size.rows * blocks * blockSize * bits) / 8);
@@ -113,6 +119,21 @@ describe("gguf-py's blocks", () => {
 		expect(codes).toHaveLength(shape[0] * shape[1]);
 		const weights = new Float32Array(new Uint8Array(Buffer.from(float32, "base64")).buffer);
 		expect(values).toEqual(Float32Array.of(...weights, ...weights));
+	});
+
+	test.each(["Q4_0", "Q4_1", "Q8_0", "Q6_K"] as const)("%s in halves of blocks: the same weights", (type) => {
+		const { shape, bytes } = golden.get(type) as Case;
+		const stored: Stored = { type, bytes: Buffer.from(bytes, "base64") };
+		const whole = carriedOver(shape[1], shape[0], [stored]);
+		const halved = carriedOver(shape[1], shape[0], [stored], carriers, inHalves);
+		expect(halved.blockSize).toBe(16);
+		expect([halved.values, halved.codes]).toEqual([whole.values, whole.codes]);
+	});
+
+	test("a row whose last block is not full stays in blocks of 32", () => {
+		const weights = new Uint8Array(Float32Array.from({ length: 2 * 48 }, (_, i) => i - 40).buffer);
+		const stored = { type: "F32" as const, bytes: weights };
+		expect(carriedOver(48, 2, [stored], carriers, inHalves).blockSize).toBe(32);
 	});
 
 	test("beside a matrix of another type Q4_0 is bytes", () => {
