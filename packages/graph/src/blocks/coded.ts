@@ -11,7 +11,7 @@ import { abs, add, div, mul } from "../ops/arithmetic.ts";
 import { matMul } from "../ops/matmul.ts";
 import { matMulIntegerToFloat, quantizeLinear } from "../ops/quantised.ts";
 import { reduceMax } from "../ops/reduction.ts";
-import { reshape, squeeze } from "../ops/shape.ts";
+import { reshape } from "../ops/shape.ts";
 import type { Dim, Value } from "../types.ts";
 
 /** x ≈ codes · scale. */
@@ -38,12 +38,12 @@ export function scoresOf(query: Value<"float32">, key: Stored): Value<"float32">
 	if (!isCoded(key)) return matMul(query, key);
 	const { graph, shape } = query;
 	const [, heads, group, , headDim] = shape as [Dim, number, number, Dim, number];
-	const rows = reshape(query, [0, heads, -1, headDim]); // [batch, heads, group · n, headDim]
-	const most = add(reduceMax(abs(rows), [3], { keepDims: true }), NOTHING);
+	const rows = reshape(query, [0, heads, 1, -1, headDim]); // [batch, heads, 1, group · n, headDim]
+	const most = add(reduceMax(abs(rows), [4], { keepDims: true }), NOTHING);
 	const aZeroPoint = graph.scalar("uint8", SIGNED + 1);
 	const codes = quantizeLinear(div(rows, most), 1 / SIGNED, aZeroPoint);
-	const [keyCodes, keyScale] = [squeeze(key.codes, [2]), squeeze(key.scale, [2])];
-	const products = matMulIntegerToFloat(codes, keyCodes, graph.float(1 / SIGNED), keyScale, { aZeroPoint });
+	const step = graph.float(1 / SIGNED);
+	const products = matMulIntegerToFloat(codes, key.codes, step, key.scale, { aZeroPoint });
 	return reshape(mul(products, most), [0, 0, group, -1, key.codes.shape[4] as Dim]);
 }
 
@@ -53,15 +53,10 @@ export function weightedSum(weights: Value<"float32">, value: Stored): Value<"fl
 	const { graph, shape } = weights;
 	const [, heads, group, , slots] = shape as [Dim, number, number, Dim, Dim];
 	const headDim = value.codes.shape[4] as number;
-	const scale = reshape(value.scale, [0, 0, 1, slots]);
-	const rows = mul(reshape(weights, [0, heads, -1, slots]), scale); // [batch, heads, group · n, slots]
-	const most = add(reduceMax(rows, [3], { keepDims: true }), NOTHING);
+	const scale = reshape(value.scale, [0, 0, 1, 1, slots]);
+	const rows = mul(reshape(weights, [0, heads, 1, -1, slots]), scale); // [batch, heads, 1, group · n, slots]
+	const most = add(reduceMax(rows, [4], { keepDims: true }), NOTHING);
 	const codes = quantizeLinear(div(rows, most), 1 / UNSIGNED, graph.scalar("uint8", 0));
-	const sums = matMulIntegerToFloat(
-		codes,
-		squeeze(value.codes, [2]),
-		graph.float(1 / UNSIGNED),
-		graph.float(1),
-	);
+	const sums = matMulIntegerToFloat(codes, value.codes, graph.float(1 / UNSIGNED), graph.float(1));
 	return reshape(mul(sums, most), [0, 0, group, -1, headDim]);
 }
