@@ -106,18 +106,25 @@ test("the largest codes of either side, in every place, are added without a limi
 	expect(sums.got.at(1, 2, 1, 3, 15)).toBeCloseTo(-0.5 * slots * VALUE * 0.01, 3);
 });
 
-test("a row of zeros gives zeros", async () => {
+test("rows of zeros give zeros", async () => {
 	const random = seeded(3);
-	const zeros = {
-		dtype: "float32" as const,
-		dims: queryDims,
-		data: new Float32Array(batch * heads * group * tokens * headDim),
-	};
-	const { got } = await product(
+	const zeros = (dims: readonly number[]): TensorData<"float32"> => ({
+		dtype: "float32",
+		dims,
+		data: new Float32Array(dims.reduce((a, b) => a * b)),
+	});
+	const scores = await product(
 		scoresOf,
-		zeros,
+		zeros(queryDims),
 		randomTensor(random, "int8", keyDims, [-KEY, KEY + 1]),
 		randomTensor(random, "float32", keyDims.with(3, 1), [0.002, 0.02]),
 	);
-	for (const index of coordinates(weightDims)) expect(got.at(...index)).toBe(0);
+	for (const index of coordinates(weightDims)) expect(Math.abs(scores.got.at(...index))).toBe(0);
+	const sums = await product(
+		weightedSum,
+		zeros(weightDims),
+		randomTensor(random, "int8", valueDims, [-VALUE, VALUE + 1]),
+		randomTensor(random, "float32", valueDims.with(4, 1), [0.002, 0.02]),
+	);
+	for (const index of coordinates(queryDims)) expect(Math.abs(sums.got.at(...index))).toBe(0);
 });
