@@ -75,7 +75,7 @@ export function inHalves(matrix: QuantizedMatrix, columns: number, memory: Weigh
 	const { blockSize, blocks, scales } = matrix;
 	if (blockSize === 16 || columns % blockSize !== 0) return matrix;
 	const twice = memory.floats(2 * scales.length);
-	for (const [i, scale] of scales.entries()) twice.fill(scale, 2 * i, 2 * i + 2);
+	for (let i = 0; i < twice.length; i++) twice[i] = scales[i >> 1] as number;
 	return { ...matrix, blockSize: 16, blocks: 2 * blocks, scales: twice };
 }
 

@@ -42,10 +42,8 @@ function codedBytes(rows: number, headDim: number): number {
 /** Rows [n, headDim] as codes, int8 [n, headDim], then scales, float32 [n]. Each number errs by half its scale at most. */
 function encodeRows(rows: Float32Array, headDim: number, keys: readonly number[]): Uint8Array {
 	const count = rows.length / headDim;
-	const largest = keys.flatMap((rows) => [
-		...new Array<number>(rows).fill(largestCode.key),
-		...new Array<number>(rows).fill(largestCode.value),
-	]);
+	const { key, value } = largestCode;
+	const largest = keys.flatMap((rows) => new Array<number>(2 * rows).fill(key).fill(value, rows));
 	const codes = new Int8Array(rows.length);
 	const scales = new Float32Array(count);
 	for (let row = 0; row < count; row++) {

@@ -63,14 +63,14 @@ export async function writeArchive(
 	blocks: AsyncIterable<Float32Array>,
 	{ signal, onProgress }: ArchiveFileOptions,
 ): Promise<number> {
-	const { heads, blockSize, headDim, format } = header;
-	const keys = heads.map(({ heads }) => heads.length * blockSize);
+	const { blockSize } = header;
+	const keys = header.heads.map(({ heads }) => heads.length * blockSize);
 	let bytes = 0;
 	async function* body(): AsyncGenerator<Uint8Array> {
 		yield new Uint8Array(Int32Array.from(ids).buffer);
 		let written = 0;
 		for await (const rows of blocks) {
-			yield rowCodecs[format].encode(rows, headDim, keys);
+			yield rowCodecs[header.format].encode(rows, header.headDim, keys);
 			written += blockSize;
 			onProgress?.(written, header.tokens);
 		}
