@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { GraphBuilder } from "./builder.ts";
 import { termsOf } from "./dimension.ts";
+import { matMulIntegerToFloat } from "./ops/quantised.ts";
 import { elementwiseCases } from "./testing/elementwise-cases.ts";
 import { coordinates, ndArray } from "./testing/nd-array.ts";
 import type { OperatorCase } from "./testing/operator-case.ts";
@@ -80,6 +81,13 @@ describe("with symbols", () => {
 			for (const lengths of lengthSets) await check(operator, lengths, true);
 		},
 	);
+});
+
+test("a scale for each column of each matrix is one of matrices", () => {
+	const graph = new GraphBuilder("refused");
+	const [a, b] = [graph.input("a", "uint8", ["tokens", 6]), graph.input("b", "int8", [6])];
+	const product = () => matMulIntegerToFloat(a, b, graph.float(1), graph.input("scale", "float32", [1, 6]));
+	expect(product).toThrow(/MatMulIntegerToFloat.*a scale of b/s);
 });
 
 describe("with numbers", () => {

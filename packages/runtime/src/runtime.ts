@@ -110,7 +110,8 @@ export type KvFormat = "float32" | "float16" | "int8";
 
 /**
  * The largest codes of keys and of values in the format int8; the least are their opposites. Values have 7 bits, so that
- * what they are multiplied with, weights of a softmax, may have 8 where products are added in pairs in 16.
+ * what they are multiplied with may have 8 (blocks/coded.ts of @tok/graph). In archives too, where it is not needed: what
+ * moves there from a window keeps its codes.
  */
 export const largestCode = { key: 127, value: 63 } as const;
 

@@ -200,7 +200,8 @@ export function matMulIntegerToFloat<A extends "uint8" | "int8", B extends "uint
 	requireDType(op, "the scale of a", aScale, "float32");
 	requireDType(op, "the scale of b", bScale, "float32");
 	requireShape(op, "a scale of a", aScale, []);
-	perColumn(op, "a scale of b", bScale, bScale.shape.length > 1 ? b.shape.with(-2, 1) : b.shape.slice(-1));
+	const perMatrix = bScale.shape.length > 1 && b.shape.length > 1;
+	perColumn(op, "a scale of b", bScale, perMatrix ? b.shape.with(-2, 1) : b.shape.slice(-1));
 	if (bias !== undefined) requireShape(op, "a bias", bias, b.shape.slice(-1));
 	const inputs = [a, b, aScale, bScale, aZeroPoint, bZeroPoint, bias];
 	return emit(a.graph, op, inputs, { dtype: "float32", shape }, { domain });

@@ -370,7 +370,7 @@ const quantised = ([2, 4, 8] as const).flatMap((bits) => {
 	];
 });
 
-// Codes of b stay within 7 bits: see matMulInteger about CPUs without VNNI.
+// One side stays within 7 bits: see matMulInteger about CPUs without VNNI.
 const integerProducts = [
 	define(
 		"quantizeLinear",

@@ -22,7 +22,8 @@ type Parts = readonly (readonly [name: string, rows: number])[];
 
 /**
  * How activations are rounded to 8 bits before a product: with a scale for each block of the weights, for each half of
- * one, or with what that leaves over once more.
+ * one, or with what that leaves over once more. It shows most in the head, in queries, keys and values, and in the last
+ * layer, where finer rounding costs little time. docs/performance.md has what else was tried.
  */
 type Rounding = "blocks" | "halves" | "twice";
 
@@ -242,10 +243,7 @@ export class DecoderWeights {
 		};
 	}
 
-	/**
-	 * Rounding activations shows most in the head, in queries, keys and values, and in the last layer: where it is done
-	 * better costs little. What else would, and what it costs, is in docs/performance.md.
-	 */
+	/** Of what follows queries, keys and values in a layer. */
 	#rounding(layer: number): Rounding {
 		return layer === this.#config.layers.length - 1 ? "twice" : "blocks";
 	}

@@ -68,8 +68,8 @@ export function quantizeMatrices(
 }
 
 /**
- * The same weights in blocks of 16, each scale written twice: activations are then rounded by the largest of 16. As it
- * was where blocks are that small already, or a row's last one does not have two halves.
+ * The same weights in blocks of 16, whose codes are the same and whose scales come twice: activations are then rounded by
+ * the largest of 16. The matrix itself where blocks are that small already, or a row's last one does not have two halves.
  */
 export function inHalves(matrix: QuantizedMatrix, columns: number, memory: WeightMemory): QuantizedMatrix {
 	const { blockSize, blocks, scales } = matrix;

@@ -72,6 +72,17 @@ describe("rows in 8 bits", () => {
 		}
 	});
 
+	test("have codes up to 127 in keys, and up to 63 in values", () => {
+		const codes = new Int8Array(encodeRows(rows, headDim).buffer, 0, rows.length);
+		const largest = (row: number): number =>
+			codes
+				.subarray(row * headDim, (row + 1) * headDim)
+				.reduce((most, code) => Math.max(most, Math.abs(code)), 0);
+		expect([1, 499, 500, 999, 1000, 2499, 2500, 3999].map(largest)).toEqual([
+			127, 127, 63, 63, 127, 127, 63, 63,
+		]);
+	});
+
 	test("are what they were, bit for bit, when they come from there", () => {
 		expect(decodeRows(encodeRows(decoded, headDim), headDim)).toEqual(decoded);
 		expect(encodeRows(decoded, headDim)).toEqual(encodeRows(rows, headDim));

@@ -14,8 +14,8 @@ import { decodeNibbles, encodeNibbles, nibbleBytes } from "./archive-nibbles.ts"
 export interface RowCodec {
 	/** Bytes of so many rows. */
 	bytes(rows: number, headDim: number): number;
-	/** Rows [n, headDim]: of each layer as many of keys as `keys` says, then as many of values. */
-	encode(rows: Float32Array, headDim: number, keys: readonly number[]): Uint8Array;
+	/** Rows [n, headDim]: of each layer as many of keys as `keyRows` says, then as many of values. */
+	encode(rows: Float32Array, headDim: number, keyRows: readonly number[]): Uint8Array;
 	/** The reverse, of bytes of their own. */
 	decode(bytes: Uint8Array<ArrayBuffer>, headDim: number): Float32Array;
 }
@@ -40,10 +40,10 @@ function codedBytes(rows: number, headDim: number): number {
 }
 
 /** Rows [n, headDim] as codes, int8 [n, headDim], then scales, float32 [n]. Each number errs by half its scale at most. */
-function encodeRows(rows: Float32Array, headDim: number, keys: readonly number[]): Uint8Array {
+function encodeRows(rows: Float32Array, headDim: number, keyRows: readonly number[]): Uint8Array {
 	const count = rows.length / headDim;
 	const { key, value } = largestCode;
-	const largest = keys.flatMap((rows) => new Array<number>(2 * rows).fill(key).fill(value, rows));
+	const largest = keyRows.flatMap((n) => new Array<number>(2 * n).fill(key).fill(value, n));
 	const codes = new Int8Array(rows.length);
 	const scales = new Float32Array(count);
 	for (let row = 0; row < count; row++) {

@@ -64,13 +64,13 @@ export async function writeArchive(
 	{ signal, onProgress }: ArchiveFileOptions,
 ): Promise<number> {
 	const { blockSize } = header;
-	const keys = header.heads.map(({ heads }) => heads.length * blockSize);
+	const keyRows = header.heads.map(({ heads }) => heads.length * blockSize);
 	let bytes = 0;
 	async function* body(): AsyncGenerator<Uint8Array> {
 		yield new Uint8Array(Int32Array.from(ids).buffer);
 		let written = 0;
 		for await (const rows of blocks) {
-			yield rowCodecs[header.format].encode(rows, header.headDim, keys);
+			yield rowCodecs[header.format].encode(rows, header.headDim, keyRows);
 			written += blockSize;
 			onProgress?.(written, header.tokens);
 		}

@@ -9,8 +9,8 @@ export interface EntriesShape {
 	readonly heads: number;
 	readonly slots: number;
 	readonly headDim: number;
-	/** Whether the slots are innermost, as those of keys are. */
-	readonly slotsInnermost: boolean;
+	/** Keys lie with their slots innermost. */
+	readonly kind: keyof typeof largestCode;
 }
 
 export class Entries {
@@ -54,8 +54,8 @@ export class Entries {
 
 	/** Copies the entries to where they lie among as many or more slots. */
 	copyTo(larger: Entries): void {
-		const { heads, headDim, slotsInnermost } = this.shape;
-		copyStretches(this.data, larger.data, slotsInnermost ? heads * headDim : heads);
+		const { heads, headDim, kind } = this.shape;
+		copyStretches(this.data, larger.data, kind === "key" ? heads * headDim : heads);
 		if (this.scales !== undefined && larger.scales !== undefined)
 			copyStretches(this.scales, larger.scales, heads);
 	}
@@ -67,10 +67,10 @@ export class Entries {
 
 	/** Fills the slots from `slot` on with the rows [length, headDim] of one head that begin at `rows[from]`. */
 	put(head: number, slot: number, length: number, rows: Float32Array, from: number): void {
-		const { slots, headDim, slotsInnermost } = this.shape;
+		const { slots, headDim, kind } = this.shape;
 		const { data, scales } = this;
 		if (scales !== undefined) this.#putCodes(head, slot, length, rows, from);
-		else if (slotsInnermost) {
+		else if (kind === "key") {
 			// Slot after slot: one row after the other would come back to the same few lines of the processor's cache.
 			let target = head * headDim * slots + slot;
 			for (let d = 0; d < headDim; d++, target += slots)
@@ -87,11 +87,11 @@ export class Entries {
 	 * wrong guess costs more than a number.
 	 */
 	#putCodes(head: number, slot: number, length: number, rows: Float32Array, from: number): void {
-		const { slots, headDim, slotsInnermost } = this.shape;
+		const { slots, headDim, kind } = this.shape;
 		const data = this.data as Int8Array;
 		const scales = this.scales as Float32Array;
-		const [step, apart] = slotsInnermost ? [1, slots] : [headDim, 1];
-		const largest = slotsInnermost ? largestCode.key : largestCode.value;
+		const [step, apart] = kind === "key" ? [1, slots] : [headDim, 1];
+		const largest = largestCode[kind];
 		for (let i = 0, row = from; i < length; i++, row += headDim) {
 			let most = 0;
 			for (let d = 0; d < headDim; d++) most = Math.max(most, Math.abs(rows[row + d] as number));
@@ -107,9 +107,9 @@ export class Entries {
 
 	/** Reads the slots from `slot` on of one head into the rows [length, headDim] that begin at `rows[from]`. */
 	take(head: number, slot: number, length: number, rows: Float32Array, from: number): void {
-		const { slots, headDim, slotsInnermost } = this.shape;
+		const { slots, headDim, kind } = this.shape;
 		const { data, scales } = this;
-		const [step, apart] = slotsInnermost ? [1, slots] : [headDim, 1];
+		const [step, apart] = kind === "key" ? [1, slots] : [headDim, 1];
 		for (let i = 0; i < length; i++) {
 			const scale = scales === undefined ? 1 : (scales[head * slots + slot + i] as number);
 			let source = head * slots * headDim + (slot + i) * step;

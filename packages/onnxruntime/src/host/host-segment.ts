@@ -91,7 +91,7 @@ class HostSegment implements SegmentBuffers<HostRows> {
 				heads: copies * heads.length,
 				slots,
 				headDim,
-				slotsInnermost: false,
+				kind: "value",
 			}),
 		);
 		// Keys take as much as values.
@@ -100,7 +100,7 @@ class HostSegment implements SegmentBuffers<HostRows> {
 			const shape = shapes[i] as EntriesShape;
 			return {
 				...part,
-				key: Entries.zeros({ ...shape, slotsInnermost: true }, format, slab),
+				key: Entries.zeros({ ...shape, kind: "key" }, format, slab),
 				value: Entries.zeros(shape, format, slab),
 			};
 		});
