@@ -179,10 +179,10 @@ export type ArchiveFormat = "float32" | "int8" | "int4";
 
 export interface SaveArchiveOptions extends ArchiveFileOptions {
 	/**
-	 * "int8": a code for each number and a scale for each entry and head, a little more than a
-	 * quarter of "float32"; what is read back is what an 8-bit archive holds anyway, bit for bit, and within half a scale, a
-	 * 254th of a key's largest magnitude and a 126th of a value's, of what a float32 one does. "int4": half of that, for sessions that then hold a little else than what was read: of a
-	 * row a tenth of its length. Defaults to "int8" in `fast`, "float32" in `exact`.
+	 * "int8": a code for each number and a scale for each entry and head, a little more than a quarter of "float32"; what is
+	 * read back is what an 8-bit archive holds anyway, bit for bit, and within half a scale, a 254th of a key's largest
+	 * magnitude and a 126th of a value's, of what a float32 one does. "int4": half of that, for sessions that then hold a
+	 * little else than what was read: of a row a tenth of its length. Defaults to "int8" in `fast`, "float32" in `exact`.
 	 */
 	readonly format?: ArchiveFormat | undefined;
 }

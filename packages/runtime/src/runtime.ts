@@ -28,8 +28,8 @@ export interface Tensor<D extends DType = DType> {
 /**
  * Names by which graphs and stores meet.
  * Inputs, per segment and layer: keys [batch, kvHeads, 1, headDim, slots], values [batch, kvHeads, 1, slots, headDim].
- * In the format float16 those. In the format int8 the codes, and besides their scales, keys' [batch, kvHeads, 1, 1, slots], values' [batch, kvHeads, 1,
- * slots, 1]. A segment that has some heads alone has as many in place of kvHeads.
+ * In the format float16 those. In the format int8 the codes, and besides their scales, keys' [batch, kvHeads, 1, 1,
+ * slots], values' [batch, kvHeads, 1, slots, 1]. A segment that has some heads alone has as many in place of kvHeads.
  * Output: [batch, layers · 2 · kvHeads, tokens, headDim], per layer its rotated keys and then its values.
  * Keys lie with their slots innermost, so that query · keyᵀ is a plain MatMul on every backend; along the axis of
  * length 1 they broadcast to the query heads of their group.

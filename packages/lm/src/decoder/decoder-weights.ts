@@ -227,16 +227,16 @@ export class DecoderWeights {
 		rounding: Rounding,
 		scaled: ScaledRows,
 	): LinearWeight {
-		const rounds = this.#blockProducts === "int8";
+		const integers = this.#blockProducts === "int8";
 		const quantised = quantizeMatrices(this.#stored.file, this.#matrices(parts, columns), this.#memory);
 		const { bits, blockSize, codes, scales, rows, blocks } =
-			rounds && rounding === "halves" ? inHalves(quantised, columns, this.#memory) : quantised;
+			integers && rounding === "halves" ? inHalves(quantised, columns, this.#memory) : quantised;
 		scaleRows(scales, blocks, scaled);
 		return {
 			kind: "blocks",
 			bits,
 			blockSize,
-			terms: !rounds ? 0 : rounding === "twice" && columns % blockSize === 0 ? 2 : 1,
+			terms: !integers ? 0 : rounding === "twice" && columns % blockSize === 0 ? 2 : 1,
 			codes: this.#constant(label, codes, [rows, blocks, (blockSize * bits) / 8], "uint8"),
 			scales: this.#constant(`${label}.scales`, scales, [rows, blocks], "float32"),
 			bias: this.#bias(label, parts, scaled),

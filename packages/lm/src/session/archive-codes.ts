@@ -4,7 +4,8 @@
  * Rows in 8 bits: a code for each number and a scale for each entry and head, the format of an 8-bit
  * store (`KvFormat`), in the order of the rows. The rule is the store's, and what it gives is what it gives again of its
  * own numbers: a 127th of 127 scales, either rounded to float32, is the scale (of the 2²³ mantissas only those would
- * change that no 127th rounds to), and so with 63rds. So an 8-bit store that is filled from a file has the very codes and scales again.
+ * change that no 127th rounds to), and so with 63rds. So an 8-bit store that is filled from a file has the very codes and
+ * scales again.
  */
 
 import { largestCode } from "@tok/runtime";
