@@ -50,7 +50,8 @@ memory:
   --steps N        Tokens of a round. Default: 32
   --archived LIST  Tokens in the archive. Default: 1024,16384
   --every LIST     Tokens that go on with one choice of blocks. Default: 1
-  --heads LIST     Heads that remember: 14.0,17.1. Default: all`;
+  --heads LIST     Heads that remember: 14.0,17.1. Default: all
+  --disk FOLDER    Keeps values of archives in files there. Default: in memory`;
 
 reportFailures();
 if (process.argv[2] === "browser") process.exit(await runBrowserBench(process.argv.slice(3)));
@@ -123,6 +124,7 @@ const commands: Record<typeof command, () => Promise<Outcome>> = {
 			steps: integer("steps") ?? (quick ? 8 : 32),
 			archived: (text("archived") ?? (quick ? "1024" : "1024,16384")).split(",").map(Number),
 			every: (text("every") ?? "1").split(",").map(Number),
+			disk: text("disk"),
 			heads: text("heads")
 				?.split(",")
 				.map((name) => {

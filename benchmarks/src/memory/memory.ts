@@ -24,6 +24,8 @@ export interface MemoryOptions {
 	readonly every: readonly number[];
 	/** The heads that remember; undefined for all. */
 	readonly heads: readonly MemoryHeads[] | undefined;
+	/** Folder for values of archives; undefined for memory. */
+	readonly disk: string | undefined;
 	readonly rounds: number;
 	/** Tokens of a round. */
 	readonly steps: number;
@@ -34,8 +36,10 @@ export interface MemoryCase {
 	readonly policy: string;
 	readonly archived: number;
 	readonly every: number;
-	/** Of the archive, per token that it has room for. */
+	/** Of the archive, per token that it has room for, on disk too. */
 	readonly bytesPerToken: number;
+	/** Of these, on disk. */
+	readonly diskBytesPerToken: number;
 	/** Reading with recall, tokens a second, over the whole stream. */
 	readonly reading: number;
 	/** Milliseconds per token. */
@@ -62,9 +66,9 @@ const RECALLED = { recall: 8, blockSize: 16 };
 const BEYOND = WINDOW + 128;
 
 export async function measureMemory(options: MemoryOptions): Promise<MemoryReport> {
-	const { threads, rounds, steps, archived, heads, signal } = options;
+	const { threads, rounds, steps, archived, heads, disk, signal } = options;
 	const machine = describeMachine();
-	await using runtime = cpu({ threads });
+	await using runtime = cpu({ threads, ...(disk !== undefined && { disk }) });
 	await using model = await loadModel(options.model, { runtime, ...(heads && { memoryHeads: heads }) });
 	const ids = model.tokenizer.encode(longText().slice(0, 8 * (Math.max(...archived) + BEYOND)));
 	const cases: MemoryCase[] = [];
@@ -129,6 +133,7 @@ async function measure(
 				archived,
 				every: n,
 				bytesPerToken: bytes / archived,
+				diskBytesPerToken: (sessions[i + 1]?.stats.diskBytes ?? 0) / archived,
 				reading,
 				without: spread(without),
 				remembering: spread(own),
@@ -179,19 +184,24 @@ export function formatMemory({
 }: MemoryReport): string {
 	const range = ({ median, min, max }: Spread): string =>
 		`${median.toFixed(2)} (${min.toFixed(2)}–${max.toFixed(2)})`;
-	const rows = cases.map(({ archived, every, bytesPerToken, reading, without, remembering, ratio }) => [
-		archived.toLocaleString("en"),
-		every.toString(),
-		(bytesPerToken / 1024).toFixed(1),
-		reading.toFixed(0),
-		range(without),
-		range(remembering),
-		range(ratio),
-	]);
+	const rows = cases.map((each) => {
+		const { archived, every, bytesPerToken, diskBytesPerToken, reading, without, remembering, ratio } = each;
+		return [
+			archived.toLocaleString("en"),
+			every.toString(),
+			(bytesPerToken / 1024).toFixed(1),
+			(diskBytesPerToken / 1024).toFixed(1),
+			reading.toFixed(0),
+			range(without),
+			range(remembering),
+			range(ratio),
+		];
+	});
 	const columns = [
 		"archived tokens",
 		"tokens a choice",
 		"KiB a token",
+		"on disk",
 		"reading (tokens/s)",
 		"sinks (ms)",
 		"memory (ms)",

@@ -41,10 +41,12 @@ export interface Io {
 /** The libraries that commands call; loaded when first used, so that help and bad flags answer at once. */
 export interface Services {
 	resolveModel(name: string, options: ResolveOptions): Promise<ResolvedModel>;
-	/** `prepare`: graphs are kept in the cache. */
+	/** `prepare`: graphs are kept in the cache. The others are those of `cpu`. */
 	createRuntime(options: {
 		readonly threads?: number;
 		readonly prepare: boolean;
+		readonly disk?: string;
+		readonly onDiskFailure?: (error: Error) => void;
 	}): Promise<LoadModelOptions["runtime"]>;
 	loadModel(name: string, options: LoadModelOptions): Promise<Model>;
 	/** `model.prepare`. */

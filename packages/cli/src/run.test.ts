@@ -276,7 +276,7 @@ describe("generate", () => {
 			tokens: 3,
 			prefillTokensPerSecond: expect.any(Number),
 			decodeTokensPerSecond: expect.any(Number),
-			cache: { retained: 4, evicted: 0, bytes: 64 },
+			cache: { retained: 4, evicted: 0, bytes: 64, diskBytes: 16 },
 			rssBytes: expect.any(Number),
 		});
 		expect(model.disposed).toBe(true);
@@ -318,6 +318,20 @@ describe("generate", () => {
 		const argv = ["generate", "--prompt", "a", "--max-tokens", "1"];
 		expect((await tok(argv)).prepared).toEqual([true]);
 		expect((await tok([...argv, "--no-prepare"])).prepared).toEqual([false]);
+	});
+
+	test("values lie in memory, unless --memory-disk says otherwise; that there is no room is said", async () => {
+		const argv = ["generate", "--prompt", "1", "--max-tokens", "2"];
+		expect(await tok(argv)).toMatchObject({
+			disks: [undefined],
+			stderr: expect.not.stringContaining("disk"),
+		});
+		expect((await tok([...argv, "--memory-disk", "here"])).disks).toEqual(["here"]);
+		const full = await tok([...argv, "--memory-disk", "/full"]);
+		expect(full).toMatchObject({
+			code: 0,
+			stderr: expect.stringMatching(/^\[tok\/runtime-cpu\] disk: no room$/m),
+		});
 	});
 
 	test("a prompt that looks like a flag", async () => {

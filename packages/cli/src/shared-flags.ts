@@ -25,6 +25,15 @@ export const memoryHeadsFlag: ArgsDef = {
 	},
 };
 
+export const memoryDiskFlag: ArgsDef = {
+	"memory-disk": {
+		type: "string",
+		valueHint: "folder",
+		description:
+			"Keep half of an archive in files there, of which a step reads what it recalls, and not in memory. They go with the process",
+	},
+};
+
 export const runFlags: ArgsDef = {
 	precision: {
 		type: "string",
@@ -48,6 +57,7 @@ export const runFlags: ArgsDef = {
 		description: "Threads to compute with. Default: one per core",
 	},
 	...memoryHeadsFlag,
+	...memoryDiskFlag,
 	"no-prepare": {
 		type: "boolean",
 		description: "Build the model anew, and keep nothing of it in the cache for the next start",
@@ -73,6 +83,8 @@ export interface RunSettings {
 	readonly threads: number | undefined;
 	/** Undefined when nothing is said. */
 	readonly memoryHeads: readonly MemoryHeads[] | "all" | undefined;
+	/** Folder for values of archives. */
+	readonly memoryDisk: string | undefined;
 	/** Keep the model's graph in the cache, and take it from there. */
 	readonly prepare: boolean;
 }
@@ -90,6 +102,7 @@ export function readRunFlags(flags: Flags): RunSettings {
 		chunk: flags.integer("chunk", 1, 65_536),
 		threads: flags.integer("threads", 1, 1024),
 		memoryHeads: readMemoryHeads(flags),
+		memoryDisk: flags.text("memory-disk"),
 		prepare: !flags.has("no-prepare"),
 	};
 }

@@ -11,13 +11,14 @@ import { ProgressLine } from "./terminal/progress-line.ts";
 
 export async function withModel(
 	{ io, services }: Context,
-	settings: Pick<RunSettings, "model" | "precision" | "threads" | "memoryHeads" | "prepare">,
+	settings: Pick<RunSettings, "model" | "precision" | "threads" | "memoryHeads" | "memoryDisk" | "prepare">,
 	use: (model: Model) => Promise<void>,
 ): Promise<void> {
 	const progress = new ProgressLine(io.stderr, io.env);
 	const runtime = await services.createRuntime({
 		prepare: settings.prepare,
-		...defined({ threads: settings.threads }),
+		...defined({ threads: settings.threads, disk: settings.memoryDisk }),
+		onDiskFailure: ({ message }) => io.stderr.write(`${message}\n`),
 	});
 	try {
 		const model = await services

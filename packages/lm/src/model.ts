@@ -85,7 +85,7 @@ export interface Model {
 	readonly tokenizer: Tokenizer;
 	/** Undefined when the model carries none. */
 	readonly chatTemplate: ChatTemplate | undefined;
-	/** Bytes of keys and values that a session of this policy allocates; Infinity for `dense`. */
+	/** Bytes of keys and values that a session of this policy allocates, on disk too; Infinity for `dense`. */
 	cacheBytes(policy: Policy): number;
 	/**
 	 * Builds the graph that sessions of this policy run, which takes seconds; the first session that needs it waits
@@ -281,6 +281,8 @@ export interface SessionStats {
 	readonly evicted: number;
 	/** Bytes of the cache's buffers. */
 	readonly bytes: number;
+	/** Of these, the bytes that lie on disk: values of an archive, where the runtime keeps them there. */
+	readonly diskBytes: number;
 }
 
 export interface AppendOptions {

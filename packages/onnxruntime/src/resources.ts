@@ -4,7 +4,7 @@ import { type GraphSession, type KvBank, type KvStore, TokError } from "@tok/run
 export class Resources {
 	/** The package that errors come from: "runtime-cpu". */
 	readonly source: string;
-	/** Bytes that all open stores together may take; undefined when unknown. */
+	/** Bytes of memory that all open stores together may take; undefined when unknown. */
 	readonly memoryLimit: number | undefined;
 	readonly sessions: Set<GraphSession> = new Set<GraphSession>();
 	/** Stores on their own, and banks. */
@@ -19,11 +19,11 @@ export class Resources {
 		return new TokError(this.source, message, options);
 	}
 
-	/** Throws unless the open stores may take `bytes` more. */
+	/** Throws unless the open stores may take `bytes` of memory more. */
 	checkMemory(bytes: number): void {
 		if (this.memoryLimit === undefined) return;
 		let needed = bytes;
-		for (const store of this.stores) needed += store.bytes;
+		for (const store of this.stores) needed += store.bytes - store.diskBytes;
 		if (needed > this.memoryLimit)
 			throw this.error(
 				`expected key/value stores that fit into ${format(this.memoryLimit)} of memory, ` +

@@ -81,6 +81,10 @@ export class OnnxRuntime<Fresh extends FreshRows> implements Runtime {
 		return session;
 	}
 
+	get valuesOnDisk(): boolean {
+		return this.#memory.valuesOnDisk;
+	}
+
 	createKvStore(shape: KvShape): KvStore {
 		this.#checkOpen();
 		return this.#memory.createStore(shape);

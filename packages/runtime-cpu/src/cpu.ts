@@ -15,6 +15,7 @@ import {
 } from "@tok/onnxruntime";
 import { type GraphFile, type GraphSession, type Runtime, TokError } from "@tok/runtime";
 import * as ort from "onnxruntime-node";
+import { MappedFiles } from "./mapped-files.ts";
 import { type LoadableGraph, PreparedGraphs } from "./prepared-graphs.ts";
 import { attempt, writeWeights } from "./weight-files.ts";
 
@@ -24,29 +25,40 @@ const MAX_THREADS = 1024;
 export interface CpuOptions {
 	/** Threads of one operator, 1–1024. Defaults to the parallelism that the process may use. */
 	readonly threads?: number;
-	/** Bytes that all key/value stores together may take. Defaults to the memory of the machine or its container. */
+	/** Bytes of memory that all key/value stores together may take. Defaults to the memory of the machine or its container. */
 	readonly memoryLimit?: number;
 	/**
 	 * Folder in which graphs that are loaded under a key are kept for the next time: about as many bytes as their weights.
 	 * It is made when first needed. Defaults to none.
 	 */
 	readonly prepared?: string;
+	/**
+	 * Folder for the values of archives, in files that are mapped into memory: of those the system keeps what is read, as
+	 * far as it has room. They have no names and go with their stores. Needs the package koffi, and Linux or macOS.
+	 * Defaults to none: values lie in memory.
+	 */
+	readonly disk?: string;
+	/** Told once when no file can be written there, and values lie in memory from then on. Defaults to a process warning. */
+	readonly onDiskFailure?: (error: TokError) => void;
 }
 
-/** Creates the CPU runtime. Throws a TokError when an option is out of range. */
+/** Creates the CPU runtime. Throws a TokError when an option is out of range, and when `disk` is one that cannot be. */
 export function cpu({
 	threads = availableParallelism(),
 	memoryLimit = availableMemory(),
 	prepared,
+	disk,
+	onDiskFailure = (error) => process.emitWarning(error),
 }: CpuOptions = {}): Runtime {
 	checkThreads(threads);
 	checkMemoryLimit("runtime-cpu", memoryLimit);
 	const kept = prepared === undefined ? undefined : new PreparedGraphs(prepared);
+	const files = disk === undefined ? undefined : new MappedFiles(disk, onDiskFailure);
 	return new OnnxRuntime({
 		name: "cpu",
 		memoryLimit,
 		blockProducts: "int8",
-		memory: hostMemory(ort.Tensor),
+		memory: hostMemory(ort.Tensor, { disk: files }),
 		transfers: () => hostTransfers(ort.Tensor),
 		async load(context, make, { threads: own = threads, key }) {
 			checkThreads(own);

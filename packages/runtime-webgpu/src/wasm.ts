@@ -40,7 +40,7 @@ export async function wasm({ threads, memoryLimit, files }: WasmOptions = {}): P
 		// With onnxruntime 1.30 weights in blocks take ten times as long here, and with 8-bit activations the sums go wrong
 		// (README.md has the figures).
 		blockProducts: undefined,
-		memory: hostMemory(ort.Tensor, ["float32"]),
+		memory: hostMemory(ort.Tensor, { formats: ["float32"] }),
 		transfers: () => hostTransfers(ort.Tensor),
 		schedule: queue.run,
 		async load(context, make) {

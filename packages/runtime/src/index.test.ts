@@ -19,6 +19,7 @@ test("the exported names", () => {
 		"TokError",
 		"freeArray",
 		"headCount",
+		"kvDiskSlotBytes",
 		"kvNames",
 		"kvParts",
 		"kvSlotBytes",

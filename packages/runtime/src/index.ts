@@ -1,6 +1,6 @@
 export { TokError } from "./errors.ts";
 export { freeArray } from "./free-array.ts";
-export { headCount, kvParts, kvSlotBytes } from "./kv-shape.ts";
+export { headCount, kvDiskSlotBytes, kvParts, kvSlotBytes } from "./kv-shape.ts";
 export type {
 	Arithmetic,
 	BlockProducts,

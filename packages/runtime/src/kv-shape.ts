@@ -28,3 +28,9 @@ export function kvSlotBytes(shape: Omit<KvShape, "slots">, segment: number): num
 	const { format = "float32" } = kinds?.[segment] ?? {};
 	return headCount(kvParts(shape, segment)) * 2 * entryBytes[format](headDim);
 }
+
+/** Of these, the bytes that a runtime may keep on disk: the values', where runs read few of them. */
+export function kvDiskSlotBytes(shape: Omit<KvShape, "slots">, segment: number): number {
+	// Values take as much as keys.
+	return shape.kinds?.[segment]?.sparseValues === true ? kvSlotBytes(shape, segment) / 2 : 0;
+}

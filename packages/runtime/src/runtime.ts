@@ -94,6 +94,11 @@ export interface KvKind {
 	readonly parts?: readonly KvPart[];
 	/** Defaults to "float32". */
 	readonly format?: KvFormat;
+	/**
+	 * Runs read a few of its values, those of what they choose by its keys, so a runtime may keep values where reading
+	 * takes longer. Defaults to false.
+	 */
+	readonly sparseValues?: boolean;
 }
 
 /** Key/value heads of one layer, ascending. */
@@ -131,6 +136,8 @@ export interface KvStore {
 	readonly shape: KvShape;
 	/** Bytes that the buffers hold; in float32 headDim · 2 · 4 per slot and head of a layer; 0 once disposed. */
 	readonly bytes: number;
+	/** Of these, the bytes that lie on disk: values of segments with `sparseValues`, or none. */
+	readonly diskBytes: number;
 	/**
 	 * Moves rows of the last run's fresh keys and values into slots, and forgets the rest. The cost is proportional
 	 * to the rows alone, whatever the window. Throws when no run has left fresh rows, or, before anything is written,
@@ -173,6 +180,8 @@ export interface KvBank {
 	readonly size: number;
 	/** Bytes that its buffers hold, open or not; 0 once disposed. */
 	readonly bytes: number;
+	/** Of these, the bytes that lie on disk. */
+	readonly diskBytes: number;
 	/** A store of zeros in a place. Throws when the place is taken, or there is none. */
 	open(place: number): KvStore;
 	/** Disposes its stores and frees the buffers. Twice is fine. */
@@ -201,8 +210,10 @@ export interface LoadOptions {
 export interface Runtime {
 	/** "cpu", "cuda", "webgpu". */
 	readonly name: string;
-	/** Bytes that all open stores together may take; undefined when unknown. */
+	/** Bytes of memory that all open stores together may take; undefined when unknown. */
 	readonly memoryLimit: number | undefined;
+	/** Whether values of segments with `sparseValues` go to disk. No longer once a disk has failed. */
+	readonly valuesOnDisk: boolean;
 	/** Formats that segments may be kept in; "float32" is always one of them. */
 	readonly kvFormats: readonly KvFormat[];
 	/**

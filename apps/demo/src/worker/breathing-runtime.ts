@@ -8,6 +8,7 @@ export function breathing(runtime: Runtime): Runtime {
 	return {
 		name: runtime.name,
 		memoryLimit: runtime.memoryLimit,
+		valuesOnDisk: runtime.valuesOnDisk,
 		kvFormats: runtime.kvFormats,
 		blockProducts: runtime.blockProducts,
 		arithmetic: runtime.arithmetic,

@@ -62,7 +62,7 @@ class Counting {
 	}
 
 	get stats(): Session["stats"] {
-		return { length: this.#ids.length, attached: 0, retained: 0, evicted: 0, bytes: 0 };
+		return { length: this.#ids.length, attached: 0, retained: 0, evicted: 0, bytes: 0, diskBytes: 0 };
 	}
 
 	async append(ids: readonly number[], { signal, onProgress }: AppendOptions = {}): Promise<void> {

@@ -4,7 +4,7 @@ import { TokError } from "@tok/lm";
 import { recalledText } from "../generation/recalled-text.ts";
 import { checkRestorePath, checkSavePath } from "../sampling-flags.ts";
 import { rememberingPolicy } from "../shared-flags.ts";
-import { formatBytes, formatCount } from "../terminal/format.ts";
+import { formatBytes, formatCache, formatCount } from "../terminal/format.ts";
 import type { Conversation } from "./conversation.ts";
 
 export interface CommandResult {
@@ -114,7 +114,7 @@ function statsText({ stats, policy }: Conversation): string {
 	return [
 		`${formatCount(stats.length)} tokens in all`,
 		`${formatCount(stats.retained)} kept, ${formatCount(stats.evicted)} evicted, under ${policy}`,
-		`cache ${formatBytes(stats.bytes)}, memory ${formatBytes(process.memoryUsage.rss())}`,
+		`${formatCache(stats)}, memory ${formatBytes(process.memoryUsage.rss())}`,
 	].join("\n");
 }
 

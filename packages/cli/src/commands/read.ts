@@ -16,7 +16,7 @@ import {
 	readRunFlags,
 	runFlags,
 } from "../shared-flags.ts";
-import { formatBytes, formatCount, formatRate, rate } from "../terminal/format.ts";
+import { formatBytes, formatCache, formatCount, formatRate, rate } from "../terminal/format.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 import { openSession, prepare, withModel } from "../with-model.ts";
 
@@ -123,7 +123,7 @@ async function readThrough(
 					const left = speed === null ? "" : ` · ${formatDuration((ids.length - from - done) / speed)} left`;
 					progress.tick(
 						`Reading ${formatCount(from + done)} of ${formatCount(ids.length)} tokens · ` +
-							`${formatRate(speed)} tok/s · cache ${formatBytes(session.stats.bytes)}${left}`,
+							`${formatRate(speed)} tok/s · ${formatCache(session.stats)}${left}`,
 					);
 				},
 			});

@@ -4,7 +4,7 @@
  */
 import type { SessionStats } from "@tok/lm";
 import { type Io, write } from "../io.ts";
-import { formatBytes, formatCount, formatRate, rate } from "../terminal/format.ts";
+import { formatBytes, formatCache, formatCount, formatRate, rate } from "../terminal/format.ts";
 import { ProgressLine } from "../terminal/progress-line.ts";
 import { StoryScreen } from "../terminal/story-screen.ts";
 
@@ -138,12 +138,12 @@ class Status {
 		this.#recent.push({ time, tokens: this.#tokens });
 		if (this.#recent.length > 2000 / interval) this.#recent.shift();
 		const oldest = this.#recent[0] ?? { time, tokens: this.#tokens };
-		const { retained, evicted, bytes } = this.#stats();
+		const stats = this.#stats();
 		return [
 			`${formatCount(this.#tokens)} tokens`,
 			`${formatRate(rate(this.#tokens - oldest.tokens, time - oldest.time))} tok/s`,
-			`${formatCount(retained)} kept, ${formatCount(evicted)} evicted`,
-			`cache ${formatBytes(bytes)}`,
+			`${formatCount(stats.retained)} kept, ${formatCount(stats.evicted)} evicted`,
+			formatCache(stats),
 			`memory ${formatBytes(process.memoryUsage.rss())}`,
 		];
 	}

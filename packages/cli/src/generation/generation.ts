@@ -1,5 +1,12 @@
 /** One generation with its clock: reads the prompt, goes on token by token, and says how fast both went. */
-import type { FinishReason, GeneratedToken, GenerateOptions, Session, SpeculationCounts } from "@tok/lm";
+import type {
+	FinishReason,
+	GeneratedToken,
+	GenerateOptions,
+	Session,
+	SessionStats,
+	SpeculationCounts,
+} from "@tok/lm";
 import { rate } from "../terminal/format.ts";
 
 /** What sees the tokens as they come. */
@@ -20,7 +27,7 @@ export interface GenerationReport {
 	readonly decodeTokensPerSecond: number | null;
 	/** Present with --speculate. */
 	readonly speculation?: SpeculationCounts;
-	readonly cache: { readonly retained: number; readonly evicted: number; readonly bytes: number };
+	readonly cache: Pick<SessionStats, "retained" | "evicted" | "bytes" | "diskBytes">;
 	/** Resident memory now. */
 	readonly rssBytes: number;
 }
@@ -69,7 +76,7 @@ export async function runGeneration(
 	} catch (error) {
 		if (!signal.aborted) throw error;
 	}
-	const { retained, evicted, bytes } = session.stats;
+	const { retained, evicted, bytes, diskBytes } = session.stats;
 	return {
 		finishReason,
 		promptTokens: promptIds.length,
@@ -77,7 +84,7 @@ export async function runGeneration(
 		prefillTokensPerSecond: rate(promptIds.length, read - begun),
 		decodeTokensPerSecond: rate(tokens - 1, last - first),
 		...(speculation && { speculation }),
-		cache: { retained, evicted, bytes },
+		cache: { retained, evicted, bytes, diskBytes },
 		rssBytes: process.memoryUsage.rss(),
 	};
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { formatColumns, formatDuration, formatNamedColumns, formatShare } from "./format.ts";
+import { formatCache, formatColumns, formatDuration, formatNamedColumns, formatShare } from "./format.ts";
 
 test.each([
 	[0, "0 s"],
@@ -10,6 +10,11 @@ test.each([
 	[9_000_000, "2.5 h"],
 ])("%d ms is %s", (milliseconds, text) => {
 	expect(formatDuration(milliseconds)).toBe(text);
+});
+
+test("a cache, and what of it lies on disk", () => {
+	expect(formatCache({ bytes: 3 * 2 ** 20, diskBytes: 0 })).toBe("cache 3.0 MiB");
+	expect(formatCache({ bytes: 3 * 2 ** 20, diskBytes: 2 ** 20 })).toBe("cache 3.0 MiB (1.0 MiB on disk)");
 });
 
 test("shares in whole per cent", () => {

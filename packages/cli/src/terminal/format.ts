@@ -1,5 +1,5 @@
 /** Numbers for people. */
-import type { SpeculationCounts } from "@tok/lm";
+import type { SessionStats, SpeculationCounts } from "@tok/lm";
 
 export function formatCount(value: number): string {
 	return Math.round(value).toLocaleString("en-US");
@@ -16,6 +16,11 @@ export function formatBytes(bytes: number): string {
 		unit++;
 	}
 	return unit === 0 ? `${formatCount(value)} bytes` : `${value.toFixed(value < 100 ? 1 : 0)} ${units[unit]}`;
+}
+
+/** What a session's cache takes: "cache 205 MiB (103 MiB on disk)". */
+export function formatCache({ bytes, diskBytes }: Pick<SessionStats, "bytes" | "diskBytes">): string {
+	return `cache ${formatBytes(bytes)}${diskBytes > 0 ? ` (${formatBytes(diskBytes)} on disk)` : ""}`;
 }
 
 export function formatRate(perSecond: number | null): string {

@@ -143,6 +143,7 @@ function createFakeSession(stream: number[], policy: Policy, onToken: (count: nu
 				retained: Math.min(length, 8),
 				evicted: Math.max(0, length - 8),
 				bytes: 64,
+				diskBytes: 16,
 			};
 		},
 		async append(input, { signal, onProgress } = {}) {

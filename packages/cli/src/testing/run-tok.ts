@@ -16,6 +16,8 @@ export interface Outcome {
 	readonly loaded: readonly string[];
 	/** Whether each runtime was to keep graphs. */
 	readonly prepared: readonly boolean[];
+	/** Where each runtime was to keep values. */
+	readonly disks: readonly (string | undefined)[];
 }
 
 export interface TokOptions {
@@ -51,6 +53,7 @@ export async function tok(argv: readonly string[], options: TokOptions = {}): Pr
 	});
 	const loaded: string[] = [];
 	const prepared: boolean[] = [];
+	const disks: (string | undefined)[] = [];
 	const io: Io = {
 		stdin: Readable.from(options.stdin === undefined ? [] : [Buffer.from(options.stdin)]),
 		stdout,
@@ -59,16 +62,28 @@ export async function tok(argv: readonly string[], options: TokOptions = {}): Pr
 		signal: controller.signal,
 		intercept: () => () => undefined,
 	};
-	const code = await run(argv, io, options.services ?? fakeServices(options.lend ?? model, loaded, prepared));
-	return { code, stdout: stdout.text(), stderr: stderr.text(), model, loaded, prepared };
+	const code = await run(
+		argv,
+		io,
+		options.services ?? fakeServices(options.lend ?? model, { loaded, prepared, disks }),
+	);
+	return { code, stdout: stdout.text(), stderr: stderr.text(), model, loaded, prepared, disks };
 }
 
-function fakeServices(model: Model, loaded: string[], prepared: boolean[]): Services {
+interface Asked {
+	readonly loaded: string[];
+	readonly prepared: boolean[];
+	readonly disks: (string | undefined)[];
+}
+
+function fakeServices(model: Model, { loaded, prepared, disks }: Asked): Services {
 	return {
 		resolveModel: async (name) => ({ name, path: import.meta.filename, format: "gguf" }),
 		// Nothing of a runtime is used by the fake model.
-		async createRuntime({ prepare }) {
+		async createRuntime({ prepare, disk, onDiskFailure }) {
 			prepared.push(prepare);
+			disks.push(disk);
+			if (disk === "/full") onDiskFailure?.(new Error("[tok/runtime-cpu] disk: no room"));
 			return { dispose: async () => undefined } as Awaited<ReturnType<Services["createRuntime"]>>;
 		},
 		async loadModel(name, { precision, memoryHeads }) {

@@ -50,7 +50,7 @@ export function recallingModel(memory: (policy: Policy) => number = rollingToken
 			policy,
 			positions: "in-cache",
 			get stats() {
-				return { length: ids.length, retained: ids.length, evicted: 0, attached: 0, bytes: 0 };
+				return { length: ids.length, retained: ids.length, evicted: 0, attached: 0, bytes: 0, diskBytes: 0 };
 			},
 			async append(input, { signal, onProgress } = {}) {
 				await new Promise((done) => setImmediate(done));

@@ -1,6 +1,14 @@
 /** What a policy's cache holds, in heads and bytes: known from the configuration alone, before any weight is read. */
 import { fullSlots, type Policy, type Segment } from "@tok/kv-cache";
-import { headCount, type KvFormat, type KvKind, type KvPart, type KvShape, kvSlotBytes } from "@tok/runtime";
+import {
+	headCount,
+	type KvFormat,
+	type KvKind,
+	type KvPart,
+	type KvShape,
+	kvDiskSlotBytes,
+	kvSlotBytes,
+} from "@tok/runtime";
 import { archiveLayout } from "./archive-layout.ts";
 import type { DecoderConfig } from "./decoder-config.ts";
 
@@ -52,7 +60,8 @@ export function cacheShape(
 		const format = formats[segment];
 		const parts = some && segment === archive.segment && { parts: heads };
 		const coded = format !== undefined && format !== "float32" && { format };
-		return coded || parts ? { ...coded, ...parts } : undefined;
+		const sparse = segment === archive?.segment && { sparseValues: true };
+		return coded || parts || sparse ? { ...coded, ...parts, ...sparse } : undefined;
 	});
 	return {
 		layers: layers.length,
@@ -78,17 +87,23 @@ export function cacheBytes(config: DecoderConfig, policy: Policy, remembering: R
 	return segmentCosts(config, policy, remembering).reduce((sum, { slots, bytes }) => sum + slots * bytes, 0);
 }
 
-/** The slots of each segment's full buffers, and the bytes of one. */
+/** The slots of each segment's full buffers, the bytes of one, and how many of these a runtime may keep on disk. */
 export function segmentCosts(
 	config: DecoderConfig,
 	policy: Policy,
 	remembering: Remembering,
-): readonly { readonly kind: string; readonly slots: number; readonly bytes: number }[] {
+): readonly {
+	readonly kind: string;
+	readonly slots: number;
+	readonly bytes: number;
+	readonly diskBytes: number;
+}[] {
 	const shape = cacheShape(config, policy, fullSlots(policy), remembering);
 	return shape.slots.map((slots, segment) => ({
 		kind: policy[segment]?.kind ?? "",
 		slots,
 		bytes: kvSlotBytes(shape, segment),
+		diskBytes: kvDiskSlotBytes(shape, segment),
 	}));
 }
 

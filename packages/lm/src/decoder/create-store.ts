@@ -1,7 +1,7 @@
 /** The buffers of a session: as large as its cache needs now, or as those that a file was saved from. */
 import { formatPolicy, type KvCache, type Policy } from "@tok/kv-cache";
 import { type KvShape, type KvStore, kvParts, TokError } from "@tok/runtime";
-import { cacheBytes, cacheShape, segmentCosts } from "./cache-cost.ts";
+import { cacheShape, segmentCosts } from "./cache-cost.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 
 /**
@@ -14,10 +14,14 @@ export function createStore(engine: DecoderEngine, cache: KvCache, shape?: KvSha
 	const { runtime, config, remembering } = engine;
 	const { policy } = cache;
 	engine.checkPolicy(policy);
-	const bytes = cacheBytes(config, policy, remembering);
+	const costs = segmentCosts(config, policy, remembering).map(({ kind, slots, bytes, diskBytes }) => ({
+		kind,
+		slots,
+		bytes: runtime.valuesOnDisk ? bytes - diskBytes : bytes,
+	}));
+	const bytes = costs.reduce((sum, { slots, bytes }) => sum + slots * bytes, 0);
 	const limit = runtime.memoryLimit ?? Number.POSITIVE_INFINITY;
 	if (Number.isFinite(bytes) && bytes > limit) {
-		const costs = segmentCosts(config, policy, remembering);
 		const sum = costs.map(({ kind, slots, bytes }) => `${kind} ${slots} × ${bytes}`).join(" + ");
 		throw new TokError(
 			"lm",

@@ -39,6 +39,7 @@ describe("the stream", () => {
 			retained: 0,
 			evicted: 0,
 			bytes: model.cacheBytes(policy),
+			diskBytes: 0,
 		});
 		await session.append(prompt);
 		const { length } = ids(prompt);

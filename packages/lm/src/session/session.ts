@@ -81,6 +81,7 @@ export class DecoderSession implements Session {
 			retained: cache.retained,
 			evicted: cache.evicted,
 			bytes: store.bytes,
+			diskBytes: store.diskBytes,
 		};
 	}
 

@@ -8,6 +8,7 @@ export function halfCpu(options: CpuOptions = {}): Runtime {
 	return {
 		name: "cpu",
 		memoryLimit: runtime.memoryLimit,
+		valuesOnDisk: false,
 		kvFormats: ["float32"],
 		blockProducts: "float32",
 		arithmetic: "float16",

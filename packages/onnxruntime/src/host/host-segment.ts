@@ -15,7 +15,7 @@ import type { Tensor } from "onnxruntime-common";
 import type { BufferFile, FreshRows, Geometry, SegmentBuffers, SegmentMemory } from "../kv/segment.ts";
 import type { TensorClass } from "../transfers.ts";
 import { Entries, type EntriesShape } from "./entries.ts";
-import { Slab } from "./slab.ts";
+import { type BlockSource, type DiskBlocks, Slab } from "./slab.ts";
 
 /** The buffers of one layer. */
 interface PartBuffers extends KvPart {
@@ -27,15 +27,26 @@ interface HostRows extends FreshRows {
 	readonly data: Float32Array; // [layers, 2, kvHeads, tokens, headDim]
 }
 
-/** Host memory, for an onnxruntime whose tensors are of this class, in the formats that it computes well with. */
+export interface HostMemoryOptions {
+	/** Those that the onnxruntime computes well with. Defaults to float32 and int8. */
+	readonly formats?: readonly KvFormat[];
+	/** Where values of segments with `sparseValues` lie, as long as it works. Defaults to memory. */
+	readonly disk?: DiskBlocks | undefined;
+}
+
+/** Host memory, for an onnxruntime whose tensors are of this class. */
 export function hostMemory(
 	NativeTensor: TensorClass,
-	formats: readonly KvFormat[] = ["float32", "int8"],
+	{ formats = ["float32", "int8"], disk }: HostMemoryOptions = {},
 ): SegmentMemory<HostRows> {
+	const host: Host = { NativeTensor, disk };
 	return {
 		formats,
+		get valuesOnDisk() {
+			return disk?.works ?? false;
+		},
 		zeros: (geometry, segment, slots, copies) =>
-			HostSegment.zeros(NativeTensor, geometry, segment, slots, copies),
+			HostSegment.zeros(host, { geometry, segment, slots, copies }),
 		freshRows(fresh, batch) {
 			const data = fresh.data as Float32Array;
 			const size = data.length / batch;
@@ -51,60 +62,86 @@ export function hostMemory(
 	};
 }
 
+/** What segments of one memory share. */
+interface Host {
+	readonly NativeTensor: TensorClass;
+	readonly disk: DiskBlocks | undefined;
+}
+
+interface Place {
+	readonly geometry: Geometry;
+	/** Its place in the geometry. */
+	readonly segment: number;
+	readonly slots: number;
+	/** Of the segment, one after the other. */
+	readonly copies: number;
+}
+
 class HostSegment implements SegmentBuffers<HostRows> {
 	readonly slots: number;
-	readonly #parts: readonly PartBuffers[];
-	/** What all of them lie in; undefined where it is another segment's. */
-	readonly #slab: Slab | undefined;
-	readonly #Tensor: TensorClass;
+	readonly valuesOnDisk: boolean;
+	readonly #host: Host;
 	readonly #geometry: Geometry;
-	/** Its place in the geometry. */
 	readonly #segment: number;
+	readonly #parts: readonly PartBuffers[];
+	/** What all of them lie in; none where it is another segment's. */
+	readonly #slabs: readonly Slab[];
 
 	private constructor(
-		NativeTensor: TensorClass,
-		geometry: Geometry,
-		segment: number,
-		slots: number,
+		host: Host,
+		{ geometry, segment, slots }: Place,
+		valuesOnDisk: boolean,
 		parts: readonly PartBuffers[],
-		slab?: Slab,
+		slabs: readonly Slab[] = [],
 	) {
-		this.#Tensor = NativeTensor;
+		this.slots = slots;
+		this.valuesOnDisk = valuesOnDisk;
+		this.#host = host;
 		this.#geometry = geometry;
 		this.#segment = segment;
-		this.slots = slots;
 		this.#parts = parts;
-		this.#slab = slab;
+		this.#slabs = slabs;
 	}
 
-	static zeros(
-		NativeTensor: TensorClass,
-		geometry: Geometry,
-		segment: number,
-		slots: number,
-		copies: number,
-	): HostSegment {
+	static zeros(host: Host, place: Place): HostSegment {
+		const { disk } = host;
+		const sparse = place.geometry.kinds?.[place.segment]?.sparseValues === true;
+		if (sparse && disk?.works) {
+			try {
+				return HostSegment.#allocated(host, place, disk);
+			} catch (error) {
+				// It has said so, and memory has room perhaps.
+				if (disk.works) throw error;
+			}
+		}
+		return HostSegment.#allocated(host, place);
+	}
+
+	/** @param disk Where values lie. Defaults to memory. */
+	static #allocated(host: Host, place: Place, disk?: BlockSource): HostSegment {
+		const { geometry, segment, slots, copies } = place;
 		const { headDim, kinds } = geometry;
 		const format: KvFormat = kinds?.[segment]?.format ?? "float32";
-		const shapes = kvParts(geometry, segment).map(
-			({ heads }): EntriesShape => ({
-				heads: copies * heads.length,
-				slots,
-				headDim,
-				kind: "value",
-			}),
+		const parts = kvParts(geometry, segment);
+		const shapes = parts.map(
+			({ heads }): EntriesShape => ({ heads: copies * heads.length, slots, headDim, kind: "value" }),
 		);
 		// Keys take as much as values.
-		const slab = new Slab(shapes.reduce((sum, shape) => sum + 2 * Entries.bytes(shape, format), 0));
-		const parts = kvParts(geometry, segment).map((part, i) => {
-			const shape = shapes[i] as EntriesShape;
-			return {
-				...part,
-				key: Entries.zeros({ ...shape, kind: "key" }, format, slab),
-				value: Entries.zeros(shape, format, slab),
-			};
-		});
-		return new HostSegment(NativeTensor, geometry, segment, slots, parts, slab);
+		const bytes = shapes.reduce((sum, shape) => sum + Entries.bytes(shape, format), 0);
+		const keys = new Slab(disk === undefined ? 2 * bytes : bytes);
+		const values = disk === undefined ? keys : new Slab(bytes, disk);
+		const slabs = [...new Set([keys, values])];
+		try {
+			const buffers = parts.map((part, i) => {
+				const shape = shapes[i] as EntriesShape;
+				const key = Entries.zeros({ ...shape, kind: "key" }, format, keys);
+				return { ...part, key, value: Entries.zeros(shape, format, values) };
+			});
+			return new HostSegment(host, place, disk !== undefined, buffers, slabs);
+		} catch (error) {
+			for (const slab of slabs) slab.free();
+			throw error;
+		}
 	}
 
 	addTensors(tensors: Record<string, Tensor>, batch: number): void {
@@ -130,7 +167,7 @@ class HostSegment implements SegmentBuffers<HostRows> {
 			key: key.heads(from * heads.length, to * heads.length),
 			value: value.heads(from * heads.length, to * heads.length),
 		}));
-		return new HostSegment(this.#Tensor, this.#geometry, this.#segment, this.slots, parts);
+		return new HostSegment(this.#host, this.#place(this.slots), this.valuesOnDisk, parts);
 	}
 
 	clear(): void {
@@ -141,7 +178,7 @@ class HostSegment implements SegmentBuffers<HostRows> {
 	}
 
 	grown(slots: number): HostSegment {
-		const larger = HostSegment.zeros(this.#Tensor, this.#geometry, this.#segment, slots, 1);
+		const larger = HostSegment.zeros(this.#host, this.#place(slots));
 		for (const [i, { key, value }] of larger.#parts.entries()) {
 			this.#parts[i]?.key.copyTo(key);
 			this.#parts[i]?.value.copyTo(value);
@@ -188,13 +225,18 @@ class HostSegment implements SegmentBuffers<HostRows> {
 	}
 
 	dispose(): void {
-		this.#slab?.free();
+		for (const slab of this.#slabs) slab.free();
+	}
+
+	#place(slots: number): Place {
+		return { geometry: this.#geometry, segment: this.#segment, slots, copies: 1 };
 	}
 
 	#tensor(data: Float32Array | Int8Array, dims: readonly number[]): Tensor {
+		const { NativeTensor } = this.#host;
 		return data instanceof Float32Array
-			? new this.#Tensor("float32", data, dims)
-			: new this.#Tensor("int8", data, dims);
+			? new NativeTensor("float32", data, dims)
+			: new NativeTensor("int8", data, dims);
 	}
 }
 

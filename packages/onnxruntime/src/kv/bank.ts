@@ -4,7 +4,7 @@
  */
 import type { KvBank, KvShape, KvStore } from "@tok/runtime";
 import type { Tensor } from "onnxruntime-common";
-import { bytesOf, checkFresh, checkShape, copyOf, isInteger } from "./checks.ts";
+import { bytesOf, checkFresh, checkShape, copyOf, diskBytesOf, geometryOf, isInteger } from "./checks.ts";
 import { Lease } from "./lease.ts";
 import type { Cache, KvTensors } from "./memory.ts";
 import type { FreshRows, Geometry, SegmentBuffers } from "./segment.ts";
@@ -36,18 +36,21 @@ export class SegmentBank<Fresh extends FreshRows = FreshRows> implements KvBank 
 		checkShape(resources, "createKvBank", shape, memory.formats);
 		if (!isInteger(size, 1))
 			throw resources.error(`createKvBank: expected a size that is an integer ≥ 1, got ${size}.`);
-		const { slots, ...geometry } = copyOf(shape);
 		this.context = context;
 		this.shape = copyOf(shape);
 		this.size = size;
-		this.#geometry = geometry;
-		resources.checkMemory(size * bytesOf(shape));
-		this.#buffers = allocate(context, geometry, slots, size);
+		this.#geometry = geometryOf(shape);
+		this.#buffers = allocate(context, shape, size);
 		resources.stores.add(this);
 	}
 
 	get bytes(): number {
 		return this.#buffers === undefined ? 0 : this.size * bytesOf(this.shape);
+	}
+
+	get diskBytes(): number {
+		const isOnDisk = (segment: number): boolean => this.#buffers?.[segment]?.valuesOnDisk ?? false;
+		return this.size * diskBytesOf(this.shape, isOnDisk);
 	}
 
 	open(place: number): KvStore {

@@ -4,6 +4,7 @@ import {
 	type KvPart,
 	type KvShape,
 	type KvWrite,
+	kvDiskSlotBytes,
 	kvNames,
 	kvParts,
 	kvSlotBytes,
@@ -15,9 +16,21 @@ export function bytesOf({ slots, ...geometry }: KvShape): number {
 	return slots.reduce((sum, count, segment) => sum + count * kvSlotBytes(geometry, segment), 0);
 }
 
+/** Of these, the bytes that lie on disk, where the segments do that `isOnDisk` names. */
+export function diskBytesOf({ slots, ...geometry }: KvShape, isOnDisk: (segment: number) => boolean): number {
+	const ofSegment = (count: number, segment: number): number =>
+		isOnDisk(segment) ? count * kvDiskSlotBytes(geometry, segment) : 0;
+	return slots.reduce((sum, count, segment) => sum + ofSegment(count, segment), 0);
+}
+
 /** One slot's numbers in a segment: a key and a value for each head of each layer. */
 export function rowLength(geometry: Geometry, segment: number): number {
 	return headCount(kvParts(geometry, segment)) * 2 * geometry.headDim;
+}
+
+export function geometryOf(shape: KvShape): Geometry {
+	const { slots: _, ...geometry } = copyOf(shape);
+	return geometry;
 }
 
 /** The shape alone, as a store keeps it: later changes of the caller's object are not its. */

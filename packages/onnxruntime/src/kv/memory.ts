@@ -37,6 +37,10 @@ export class KvMemory<Fresh extends FreshRows = FreshRows> implements RunMemory 
 		this.#context = context;
 	}
 
+	get valuesOnDisk(): boolean {
+		return this.#context.memory.valuesOnDisk ?? false;
+	}
+
 	createStore(shape: KvShape): KvStore {
 		return SegmentStore.create(this.#context, shape);
 	}

@@ -15,6 +15,8 @@ export interface FreshRows {
 /** One segment's keys and values, of every layer that has it. Callers have checked every range. */
 export interface SegmentBuffers<Fresh extends FreshRows> {
 	readonly slots: number;
+	/** Defaults to false. */
+	readonly valuesOnDisk?: boolean;
 	/** Adds the buffers of `batch` neighbours, by the names of `kvNames`. */
 	addTensors(tensors: Record<string, Tensor>, batch: number): void;
 	/** Brings what the tensors hold up to date, where they are copies of the buffers. Called before each run. */
@@ -58,4 +60,6 @@ export interface SegmentMemory<Fresh extends FreshRows> {
 	freshRows(fresh: Tensor, batch: number): Fresh[];
 	/** Formats that segments may have. */
 	readonly formats: readonly KvFormat[];
+	/** Whether values of segments with `sparseValues` go to disk. Defaults to false. */
+	readonly valuesOnDisk?: boolean;
 }

@@ -1,8 +1,18 @@
 /** A session's keys and values: the rules of a store, over buffers in any memory. */
-import { type KvShape, type KvStore, type KvWrite, kvNames, kvSlotBytes } from "@tok/runtime";
+import { type KvShape, type KvStore, type KvWrite, kvNames } from "@tok/runtime";
 import type { Tensor } from "onnxruntime-common";
 import type { Resources } from "../resources.ts";
-import { bytesOf, checkFresh, checkShape, checkWrite, copyOf, isInteger, rowLength } from "./checks.ts";
+import {
+	bytesOf,
+	checkFresh,
+	checkShape,
+	checkWrite,
+	copyOf,
+	diskBytesOf,
+	geometryOf,
+	isInteger,
+	rowLength,
+} from "./checks.ts";
 import { Lease } from "./lease.ts";
 import type { Cache, KvTensors } from "./memory.ts";
 import type { BufferFile, FreshRows, Geometry, SegmentBuffers, SegmentMemory } from "./segment.ts";
@@ -44,9 +54,7 @@ export class SegmentStore<Fresh extends FreshRows = FreshRows> implements KvStor
 	static create<Fresh extends FreshRows>(context: StoreContext<Fresh>, shape: KvShape): SegmentStore<Fresh> {
 		const { resources, memory } = context;
 		checkShape(resources, "createKvStore", shape, memory.formats);
-		resources.checkMemory(bytesOf(shape));
-		const { slots, ...geometry } = copyOf(shape);
-		return new SegmentStore(context, geometry, allocate(context, geometry, slots, 1));
+		return new SegmentStore(context, geometryOf(shape), allocate(context, shape, 1));
 	}
 
 	get shape(): KvShape {
@@ -55,6 +63,10 @@ export class SegmentStore<Fresh extends FreshRows = FreshRows> implements KvStor
 
 	get bytes(): number {
 		return bytesOf(this.shape);
+	}
+
+	get diskBytes(): number {
+		return diskBytesOf(this.shape, (segment) => this.#segments?.[segment]?.valuesOnDisk ?? false);
 	}
 
 	/** The same ones until a segment grows. */
@@ -122,17 +134,19 @@ export class SegmentStore<Fresh extends FreshRows = FreshRows> implements KvStor
 			throw resources.error(
 				`grow: expected a store outside a bank, got ${slots} slots for one in a bank, whose buffers have their size.`,
 			);
-		resources.checkMemory(kvSlotBytes(this.#geometry, segment) * (slots - before.slots));
-		segments[segment] = inMemory(resources, () => before.grown(slots));
+		const added = segments.map((each) => (each === before ? slots - before.slots : 0));
+		const more = { ...this.#geometry, slots: added };
+		const [grown = before] = within(this.context, more, () => [before.grown(slots)]);
+		segments[segment] = grown;
 		this.#tensors = undefined;
 		this.#lease.end(() => before.dispose());
 	}
 
 	fork(): KvStore {
 		const segments = this.#open();
-		const { resources } = this.context;
-		resources.checkMemory(this.bytes);
-		const copies = inMemory(resources, () => segments.map((segment) => segment.grown(segment.slots)));
+		const copies = within(this.context, this.shape, () =>
+			segments.map((segment) => segment.grown(segment.slots)),
+		);
 		return new SegmentStore(this.context, this.#geometry, copies);
 	}
 
@@ -203,28 +217,50 @@ export class SegmentStore<Fresh extends FreshRows = FreshRows> implements KvStor
 
 /** Buffers of zeros for every segment. Throws a TokError when there is no memory for them. */
 export function allocate<Fresh extends FreshRows>(
-	{ resources, memory }: StoreContext<Fresh>,
-	geometry: Geometry,
-	slots: readonly number[],
+	context: StoreContext<Fresh>,
+	shape: KvShape,
 	copies: number,
 ): SegmentBuffers<Fresh>[] {
-	const segments: SegmentBuffers<Fresh>[] = [];
-	try {
-		return inMemory(resources, () => {
+	const { slots, ...geometry } = copyOf(shape);
+	const all = { ...geometry, slots: slots.map((count) => copies * count) };
+	return within(context, all, () => {
+		const segments: SegmentBuffers<Fresh>[] = [];
+		try {
 			for (const [segment, count] of slots.entries())
-				segments.push(memory.zeros(geometry, segment, count, copies));
+				segments.push(context.memory.zeros(geometry, segment, count, copies));
 			return segments;
-		});
-	} catch (error) {
-		for (const segment of segments) segment.dispose();
-		throw error;
-	}
+		} catch (error) {
+			for (const segment of segments) segment.dispose();
+			throw error;
+		}
+	});
 }
 
 export function tensorsOf(segments: readonly SegmentBuffers<never>[], batch: number): KvTensors {
 	const tensors: Record<string, Tensor> = {};
 	for (const segment of segments) segment.addTensors(tensors, batch);
 	return tensors;
+}
+
+/** Makes buffers of such a shape. Throws a TokError when there is no memory for them. */
+function within<Fresh extends FreshRows>(
+	{ resources, memory }: StoreContext<Fresh>,
+	shape: KvShape,
+	make: () => SegmentBuffers<Fresh>[],
+): SegmentBuffers<Fresh>[] {
+	const needed = (): number => bytesOf(shape) - diskBytesOf(shape, () => memory.valuesOnDisk === true);
+	const expected = needed();
+	resources.checkMemory(expected);
+	const made = inMemory(resources, make);
+	// A disk may have failed meanwhile, and left to memory what was to lie there.
+	if (needed() === expected) return made;
+	try {
+		resources.checkMemory(needed());
+		return made;
+	} catch (error) {
+		for (const buffers of made) buffers.dispose();
+		throw error;
+	}
 }
 
 function inMemory<T>(resources: Resources, make: () => T): T {

@@ -173,6 +173,29 @@ export const slotCases: readonly ConformanceCase[] = [
 			store.dispose();
 		},
 	),
+	conformanceCase("R28a", "sparse values are values, wherever they lie", async (runtime) => {
+		const coded = runtime.kvFormats.includes("int8") ? { format: "int8" as const } : {};
+		const parts = [{ layer: 1, heads: [1] }];
+		const sparse: KvShape = {
+			...shape,
+			kinds: [undefined, { sparseValues: true, ...coded }, { sparseValues: true, parts }],
+		};
+		const head = (slots: number): number => slots * 2 * 4 * 3; // float32 key and value, headDim of 3
+		const segment = coded.format === undefined ? 4 * head(5) : 4 * 5 * 2 * (3 + 4);
+		await exercise(runtime, sparse, { bytes: 4 * head(1) + segment, grown: head(2) });
+		const store = runtime.createKvStore({ ...sparse, slots: [1, 5, 2] });
+		const bank = runtime.createKvBank(sparse, 3);
+		const onDisk = (slots: number): number => (runtime.valuesOnDisk ? slots : 0);
+		expectEqual("bytes on disk", [store.diskBytes], [onDisk((segment + head(2)) / 2)]);
+		expectEqual("bytes of a fork on disk", [store.fork().diskBytes], [store.diskBytes]);
+		expectEqual("bytes of a bank on disk", [bank.diskBytes], [onDisk((3 * segment) / 2)]);
+		expectEqual("bytes of a place on disk", [bank.open(1).diskBytes], [onDisk(segment / 2)]);
+		for (const each of [store, bank]) each.dispose();
+		expectEqual("once disposed", [store.diskBytes, bank.diskBytes], [0, 0]);
+		const dense = runtime.createKvStore(shape);
+		expectEqual("bytes on disk of other segments", [dense.diskBytes], [0]);
+		dense.dispose();
+	}),
 	conformanceCase("R10e", "kinds that are none are an error", async (runtime) => {
 		const heads = [0];
 		const wrong: readonly unknown[] = [
