@@ -25,7 +25,7 @@ export const memoryHeadsFlag: ArgsDef = {
 	},
 };
 
-export const memoryDiskFlag: ArgsDef = {
+const memoryDiskFlag: ArgsDef = {
 	"memory-disk": {
 		type: "string",
 		valueHint: "folder",
