@@ -56,6 +56,19 @@ describe("where no file can be written", () => {
 		);
 	});
 
+	test.skipIf(!existsSync("/proc/self"))(
+		"a folder that the system does not make is an error like any other",
+		async () => {
+			const told: string[] = [];
+			await using runtime = cpu({
+				disk: "/proc/nowhere",
+				onDiskFailure: ({ message }) => told.push(message),
+			});
+			expect(runtime.valuesOnDisk).toBe(false);
+			expect(told).toEqual([expect.stringContaining("got ENOENT")]);
+		},
+	);
+
 	test("a folder that is gone later is said then", async () => {
 		const told: TokError[] = [];
 		const disk = join(folder, "gone");

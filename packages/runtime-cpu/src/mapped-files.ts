@@ -3,9 +3,9 @@
  * wants the memory. A file has no name any more once it is mapped, so that nothing is left behind however a process ends.
  */
 import { randomUUID } from "node:crypto";
-import { closeSync, mkdirSync, openSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, unlinkSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { DiskBlocks } from "@tok/onnxruntime";
 import { freeArray, TokError } from "@tok/runtime";
 import type Koffi from "koffi";
@@ -43,7 +43,7 @@ export class MappedFiles implements DiskBlocks {
 		this.#forgotten = new FinalizationRegistry(({ address, bytes }) => system.munmap(address, bytes));
 		this.#folder = folder;
 		this.#onFailure = onFailure;
-		this.#attempt(() => mkdirSync(folder, { recursive: true }));
+		this.#attempt(() => makeFolder(resolve(folder)));
 	}
 
 	get works(): boolean {
@@ -99,6 +99,13 @@ export class MappedFiles implements DiskBlocks {
 			return undefined;
 		}
 	}
+}
+
+/** With those that it lies in. Node's own `recursive` never returns where the system makes none, as in /proc. */
+function makeFolder(path: string): void {
+	if (existsSync(path)) return;
+	makeFolder(dirname(path));
+	mkdirSync(path);
 }
 
 /** Writes zeros: a disk that has no room says so here, and not by a signal once a page is written. */
