@@ -93,7 +93,12 @@ test("the memory limit counts what lies in memory, and what comes to lie there",
 	expect([store.bytes, store.diskBytes]).toEqual([needed + 6400, 6400]);
 	expect(() => store.grow(0, 101)).toThrow(`${refused}${needed + 64} bytes.`);
 	store.dispose();
+	const small = runtime.createKvStore({ ...shape, slots: [90, 4] });
 	rmSync(disk, { recursive: true });
+	// The values that it has come to memory as well.
+	expect(() => small.grow(0, 91)).toThrow(`${refused}${2 * 4 * 64 + 2 * 91 * 64} bytes.`);
+	expect([small.shape.slots[0], small.diskBytes]).toEqual([90, 5760]);
+	small.dispose();
 	expect(() => runtime.createKvStore(shape)).toThrow(`${refused}${needed + 6400} bytes.`);
 	// What was made for it is gone.
 	expect(runtime.createKvStore({ ...shape, slots: [50, 4] }).bytes).toBe(needed);

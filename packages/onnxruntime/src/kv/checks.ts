@@ -28,6 +28,11 @@ export function rowLength(geometry: Geometry, segment: number): number {
 	return headCount(kvParts(geometry, segment)) * 2 * geometry.headDim;
 }
 
+/** Bytes of memory that buffers take, depending on whether sparse values lie on disk. */
+export function memoryBytesOf(shape: KvShape, onDisk: boolean): number {
+	return bytesOf(shape) - diskBytesOf(shape, () => onDisk);
+}
+
 export function geometryOf(shape: KvShape): Geometry {
 	const { slots: _, ...geometry } = copyOf(shape);
 	return geometry;

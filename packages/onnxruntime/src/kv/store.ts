@@ -11,6 +11,7 @@ import {
 	diskBytesOf,
 	geometryOf,
 	isInteger,
+	memoryBytesOf,
 	rowLength,
 } from "./checks.ts";
 import { Lease } from "./lease.ts";
@@ -134,8 +135,12 @@ export class SegmentStore<Fresh extends FreshRows = FreshRows> implements KvStor
 			throw resources.error(
 				`grow: expected a store outside a bank, got ${slots} slots for one in a bank, whose buffers have their size.`,
 			);
-		const added = segments.map((each) => (each === before ? slots - before.slots : 0));
-		const more = { ...this.#geometry, slots: added };
+		const alone = (count: number): KvShape => ({
+			...this.#geometry,
+			slots: segments.map((each) => (each === before ? count : 0)),
+		});
+		const had = memoryBytesOf(alone(before.slots), before.valuesOnDisk === true);
+		const more = (onDisk: boolean): number => memoryBytesOf(alone(slots), onDisk) - had;
 		const [grown = before] = within(this.context, more, () => [before.grown(slots)]);
 		segments[segment] = grown;
 		this.#tensors = undefined;
@@ -144,7 +149,8 @@ export class SegmentStore<Fresh extends FreshRows = FreshRows> implements KvStor
 
 	fork(): KvStore {
 		const segments = this.#open();
-		const copies = within(this.context, this.shape, () =>
+		const needed = (onDisk: boolean): number => memoryBytesOf(this.shape, onDisk);
+		const copies = within(this.context, needed, () =>
 			segments.map((segment) => segment.grown(segment.slots)),
 		);
 		return new SegmentStore(this.context, this.#geometry, copies);
@@ -223,7 +229,8 @@ export function allocate<Fresh extends FreshRows>(
 ): SegmentBuffers<Fresh>[] {
 	const { slots, ...geometry } = copyOf(shape);
 	const all = { ...geometry, slots: slots.map((count) => copies * count) };
-	return within(context, all, () => {
+	const needed = (onDisk: boolean): number => memoryBytesOf(all, onDisk);
+	return within(context, needed, () => {
 		const segments: SegmentBuffers<Fresh>[] = [];
 		try {
 			for (const [segment, count] of slots.entries())
@@ -242,20 +249,23 @@ export function tensorsOf(segments: readonly SegmentBuffers<never>[], batch: num
 	return tensors;
 }
 
-/** Makes buffers of such a shape. Throws a TokError when there is no memory for them. */
+/**
+ * Makes buffers. Throws a TokError when there is no memory for them.
+ *
+ * @param needed Bytes of memory that they take, depending on whether sparse values go to disk.
+ */
 function within<Fresh extends FreshRows>(
 	{ resources, memory }: StoreContext<Fresh>,
-	shape: KvShape,
+	needed: (onDisk: boolean) => number,
 	make: () => SegmentBuffers<Fresh>[],
 ): SegmentBuffers<Fresh>[] {
-	const needed = (): number => bytesOf(shape) - diskBytesOf(shape, () => memory.valuesOnDisk === true);
-	const expected = needed();
-	resources.checkMemory(expected);
+	const { valuesOnDisk = false } = memory;
+	resources.checkMemory(needed(valuesOnDisk));
 	const made = inMemory(resources, make);
 	// A disk may have failed meanwhile, and left to memory what was to lie there.
-	if (needed() === expected) return made;
+	if (!valuesOnDisk || memory.valuesOnDisk) return made;
 	try {
-		resources.checkMemory(needed());
+		resources.checkMemory(needed(false));
 		return made;
 	} catch (error) {
 		for (const buffers of made) buffers.dispose();
