@@ -327,6 +327,9 @@ describe("generate", () => {
 			stderr: expect.not.stringContaining("disk"),
 		});
 		expect((await tok([...argv, "--memory-disk", "here"])).disks).toEqual(["here"]);
+		const nowhere = await tok([...argv, "--memory-disk="]);
+		expect(nowhere).toMatchObject({ code: 1, loaded: [] });
+		expect(nowhere.stderr).toContain("[tok/cli] --memory-disk: expected a folder, got nothing.");
 		const full = await tok([...argv, "--memory-disk", "/full"]);
 		expect(full).toMatchObject({
 			code: 0,

@@ -102,9 +102,14 @@ export function readRunFlags(flags: Flags): RunSettings {
 		chunk: flags.integer("chunk", 1, 65_536),
 		threads: flags.integer("threads", 1, 1024),
 		memoryHeads: readMemoryHeads(flags),
-		memoryDisk: flags.text("memory-disk"),
+		memoryDisk: readMemoryDisk(flags),
 		prepare: !flags.has("no-prepare"),
 	};
+}
+
+function readMemoryDisk(flags: Flags): string | undefined {
+	const folder = flags.text("memory-disk");
+	return folder?.trim() === "" ? fail("--memory-disk: expected a folder, got nothing.") : folder;
 }
 
 /** Undefined when nothing is said. Whether the model has them is for the model to say. */
