@@ -330,6 +330,11 @@ describe("generate", () => {
 		const nowhere = await tok([...argv, "--memory-disk="]);
 		expect(nowhere).toMatchObject({ code: 1, loaded: [] });
 		expect(nowhere.stderr).toContain("[tok/cli] --memory-disk: expected a folder, got nothing.");
+		const later = await tok([...argv, "--memory-disk", "/full later"], { progress: true });
+		expect(later).toMatchObject({
+			code: 0,
+			stderr: expect.stringMatching(/tok\/s[^]*\[tok\/runtime-cpu\] disk: no room\n$/),
+		});
 		const full = await tok([...argv, "--memory-disk", "/full"]);
 		expect(full).toMatchObject({
 			code: 0,

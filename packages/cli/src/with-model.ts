@@ -15,11 +15,18 @@ export async function withModel(
 	use: (model: Model) => Promise<void>,
 ): Promise<void> {
 	const progress = new ProgressLine(io.stderr, io.env);
+	// Later ones wait until nothing is drawn on the terminal any more.
+	const told: string[] = [];
+	let drawing = false;
 	const runtime = await services.createRuntime({
 		prepare: settings.prepare,
 		...defined({ threads: settings.threads, disk: settings.memoryDisk }),
-		onDiskFailure: ({ message }) => io.stderr.write(`${message}\n`),
+		onDiskFailure({ message }) {
+			if (drawing) told.push(message);
+			else io.stderr.write(`${message}\n`);
+		},
 	});
+	drawing = true;
 	try {
 		const model = await services
 			.loadModel(settings.model, {
@@ -36,6 +43,7 @@ export async function withModel(
 		}
 	} finally {
 		await runtime.dispose();
+		for (const message of told) io.stderr.write(`${message}\n`);
 	}
 }
 

@@ -33,16 +33,19 @@ export interface CpuOptions {
 	 */
 	readonly prepared?: string;
 	/**
-	 * Folder for the values of archives, in files that are mapped into memory: of those the system keeps what is read, as
+	 * Folder for the values of archives, which is made when it is missing, in files that are mapped into memory: of those the system keeps what is read, as
 	 * far as it has room. They have no names and go with their stores. Needs the package koffi, and Linux or macOS.
 	 * Defaults to none: values lie in memory.
 	 */
 	readonly disk?: string;
-	/** Told once when no file can be written there, and values lie in memory from then on. Defaults to a process warning. */
+	/**
+	 * Told once when no file can be had there, perhaps before `cpu` returns, and values lie in memory from then on. It must
+	 * not throw. Defaults to a process warning.
+	 */
 	readonly onDiskFailure?: (error: TokError) => void;
 }
 
-/** Creates the CPU runtime. Throws a TokError when an option is out of range, and when `disk` is one that cannot be. */
+/** Creates the CPU runtime. Throws a TokError when an option is out of range, and for `disk` without koffi, or on Windows. */
 export function cpu({
 	threads = availableParallelism(),
 	memoryLimit = availableMemory(),

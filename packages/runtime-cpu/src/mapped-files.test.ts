@@ -124,27 +124,82 @@ test.skipIf(!existsSync("/proc/self/maps") || !("transfer" in ArrayBuffer.protot
 	},
 );
 
-test.skipIf(process.platform === "win32")("a disk without room is said, and the process goes on", () => {
-	const source = JSON.stringify(new URL("cpu.ts", import.meta.url).href);
-	const script = join(folder, "full.mjs");
+/** Standard output and error of a process that runs `source`, in which `cpu` and `shape` are known. */
+function inProcess(name: string, source: string, { limit = "unlimited", flags = [] as string[] } = {}) {
+	const module = JSON.stringify(new URL("cpu.ts", import.meta.url).href);
+	const script = join(folder, `${name}.mjs`);
 	writeFileSync(
 		script,
-		`import { cpu } from ${source};
-		const runtime = cpu({ threads: 1, disk: ${JSON.stringify(join(folder, "full"))} });
-		const store = runtime.createKvStore(${JSON.stringify({ ...shape, slots: [1000, 4] })});
+		`import { cpu } from ${module};
+		const shape = ${JSON.stringify({ ...shape, slots: [1000, 4] })};
+		${source}`,
+	);
+	const { status, stdout, stderr } = spawnSync(
+		"/bin/bash",
+		[
+			"-c",
+			`ulimit -f ${limit}; exec "$@"`,
+			"bash",
+			process.execPath,
+			"--conditions=@tok/source",
+			...flags,
+			script,
+		],
+		{ encoding: "utf8", cwd: folder, env: { ...process.env, NODE_OPTIONS: "" } },
+	);
+	expect({ status, stderr }).toMatchObject({ status: 0 });
+	return { stdout, stderr };
+}
+
+test.skipIf(process.platform === "win32")("a disk without room is said, and the process goes on", () => {
+	// No file may be larger than 256 KiB: half of what the larger store needs.
+	const { stdout, stderr } = inProcess(
+		"full",
+		`const runtime = cpu({ threads: 1, disk: "full" });
+		const store = runtime.createKvStore(shape);
 		console.log(store.diskBytes);
 		await store.writeSlots(0, 999, Float32Array.from({ length: 32 }, (_, i) => i));
 		store.grow(0, 10_000);
 		const [, last] = await store.readSlots(0, 999, 1);
 		console.log(store.diskBytes, last);
 		await runtime.dispose();`,
+		{ limit: "256" },
 	);
-	// No file may be larger than 256 KiB: half of what the larger store needs.
-	const { status, stdout, stderr } = spawnSync(
-		"/bin/bash",
-		["-c", 'ulimit -f 256; exec "$@"', "bash", process.execPath, "--conditions=@tok/source", script],
-		{ encoding: "utf8", env: { ...process.env, NODE_OPTIONS: "" } },
-	);
-	expect({ status, stdout }).toEqual({ status: 0, stdout: "64000\n0 1\n" });
+	expect(stdout).toBe("64000\n0 1\n");
 	expect(stderr).toContain("[tok/runtime-cpu] disk: expected to write files into");
 });
+
+test.skipIf(process.platform === "win32")(
+	"a folder stays where it was when the process goes elsewhere",
+	() => {
+		const { stdout, stderr } = inProcess(
+			"elsewhere",
+			`const runtime = cpu({ threads: 1, disk: "here" });
+		process.chdir("/");
+		console.log(runtime.createKvStore(shape).diskBytes);
+		await runtime.dispose();`,
+		);
+		expect({ stdout, stderr }).toEqual({ stdout: "64000\n", stderr: "" });
+	},
+);
+
+test.skipIf(!existsSync("/proc/self/maps"))(
+	"files of stores and runtimes that nobody disposed go with the garbage",
+	() => {
+		const { stdout } = inProcess(
+			"forgotten",
+			`import { readFileSync } from "node:fs";
+		import { setTimeout } from "node:timers/promises";
+		const mapped = () => readFileSync("/proc/self/maps", "utf8").match(/tok-[\\w-]*\\.values/g)?.length ?? 0;
+		for (let i = 0; i < 10; i++) cpu({ threads: 1, disk: "forgotten values" }).createKvStore(shape);
+		console.log(mapped());
+		for (let i = 0; i < 10 && mapped() > 0; i++) {
+			gc();
+			await setTimeout(10);
+		}
+		console.log(mapped());`,
+			{ flags: ["--expose-gc"] },
+		);
+		expect(stdout).toBe("10\n0\n");
+	},
+);

@@ -8,7 +8,9 @@ export function breathing(runtime: Runtime): Runtime {
 	return {
 		name: runtime.name,
 		memoryLimit: runtime.memoryLimit,
-		valuesOnDisk: runtime.valuesOnDisk,
+		get valuesOnDisk() {
+			return runtime.valuesOnDisk;
+		},
 		kvFormats: runtime.kvFormats,
 		blockProducts: runtime.blockProducts,
 		arithmetic: runtime.arithmetic,

@@ -77,17 +77,21 @@ interface Asked {
 }
 
 function fakeServices(model: Model, { loaded, prepared, disks }: Asked): Services {
+	const noRoom = new Error("[tok/runtime-cpu] disk: no room");
+	let failLater = (): unknown => undefined;
 	return {
 		resolveModel: async (name) => ({ name, path: import.meta.filename, format: "gguf" }),
 		// Nothing of a runtime is used by the fake model.
 		async createRuntime({ prepare, disk, onDiskFailure }) {
 			prepared.push(prepare);
 			disks.push(disk);
-			if (disk === "/full") onDiskFailure?.(new Error("[tok/runtime-cpu] disk: no room"));
+			failLater = () => disk === "/full later" && onDiskFailure?.(noRoom);
+			if (disk === "/full") onDiskFailure?.(noRoom);
 			return { dispose: async () => undefined } as Awaited<ReturnType<Services["createRuntime"]>>;
 		},
 		async loadModel(name, { precision, memoryHeads }) {
 			loaded.push(name);
+			failLater();
 			if ("loadedWith" in model) Object.assign(model, { loadedWith: defined({ precision, memoryHeads }) });
 			return model;
 		},

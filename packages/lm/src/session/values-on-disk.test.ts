@@ -3,8 +3,9 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parsePolicy } from "@tok/kv-cache";
+import type { KvShape } from "@tok/runtime";
 import { cpu } from "@tok/runtime-cpu";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { loadModel } from "../load-model.ts";
 import type { Model, Session } from "../model.ts";
 import { collect } from "../testing/collect.ts";
@@ -64,6 +65,29 @@ describe.each(["exact", "fast"] as const)("S48: in %s", (precision) => {
 	});
 });
 
+test("S48: a file that says nothing of sparse values is restored with them on disk", async () => {
+	const create = runtime.createKvStore.bind(runtime);
+	const unmarked = ({ kinds, ...shape }: KvShape): KvShape => ({
+		...shape,
+		...(kinds && { kinds: kinds.map((kind) => (kind?.format ? { format: kind.format } : undefined)) }),
+	});
+	const spy = vi.spyOn(runtime, "createKvStore").mockImplementation((shape) => create(unmarked(shape)));
+	for (const precision of ["exact", "fast"] as const) {
+		const session = inMemory[precision].createSession({
+			policy: parsePolicy("sink:4,memory:64/2x8,rolling:28"),
+		});
+		await session.append(story);
+		const path = join(scratch, "older.tok");
+		await session.save(path);
+		const restored = await onDisk[precision].restoreSession(path);
+		expect(restored.stats.diskBytes).toBeGreaterThan(0);
+		expect(await next(restored)).toEqual(await next(session));
+		for (const each of [session, restored]) each.dispose();
+	}
+	expect(spy).toHaveBeenCalledTimes(2);
+	spy.mockRestore();
+});
+
 test("S48: half of what the archive takes lies on disk, in files without a name", async () => {
 	const policy = parsePolicy("sink:4,memory:64/2x8,rolling:28");
 	const without = parsePolicy("sink:4,rolling:28");
@@ -96,7 +120,9 @@ test("S48: a disk that fails is said once, and the session goes on in memory", a
 	rmSync(gone, { recursive: true });
 	expect(await session.score(story.repeat(2))).toEqual(await expected.score(story.repeat(2)));
 	expect(session.stats.diskBytes).toBe(0);
-	expect(told).toEqual([expect.stringContaining(`disk: expected to write files into ${gone}, got ENOENT`)]);
+	expect(told).toEqual([
+		expect.stringContaining(`disk: expected to write files into ${gone} and map them, got ENOENT`),
+	]);
 });
 
 test("S48: what lies on disk is not counted as memory", async () => {

@@ -8,7 +8,9 @@ export function halfCpu(options: CpuOptions = {}): Runtime {
 	return {
 		name: "cpu",
 		memoryLimit: runtime.memoryLimit,
-		valuesOnDisk: false,
+		get valuesOnDisk() {
+			return runtime.valuesOnDisk;
+		},
 		kvFormats: ["float32"],
 		blockProducts: "float32",
 		arithmetic: "float16",

@@ -3,7 +3,7 @@
  * head and slot. Keys lie with their slots innermost, values with their dimensions (`kvNames`).
  */
 import { type KvFormat, largestCode } from "@tok/runtime";
-import { Slab } from "./slab.ts";
+import type { Slab } from "./slab.ts";
 
 export interface EntriesShape {
 	readonly heads: number;
@@ -25,11 +25,11 @@ export class Entries {
 		this.scales = scales;
 	}
 
-	/** What they take of a slab. */
-	static bytes({ heads, slots, headDim }: EntriesShape, format: KvFormat): number {
+	/** Bytes of the arrays that `zeros` takes of a slab. */
+	static lengths({ heads, slots, headDim }: EntriesShape, format: KvFormat): readonly number[] {
 		const count = heads * slots * headDim;
-		if (format === "float32") return Slab.part(count * Float32Array.BYTES_PER_ELEMENT);
-		return Slab.part(count) + Slab.part(heads * slots * Float32Array.BYTES_PER_ELEMENT);
+		if (format === "float32") return [count * Float32Array.BYTES_PER_ELEMENT];
+		return [count, heads * slots * Float32Array.BYTES_PER_ELEMENT];
 	}
 
 	/** Zeros, in a part of a slab. */

@@ -15,7 +15,7 @@ import type { Tensor } from "onnxruntime-common";
 import type { BufferFile, FreshRows, Geometry, SegmentBuffers, SegmentMemory } from "../kv/segment.ts";
 import type { TensorClass } from "../transfers.ts";
 import { Entries, type EntriesShape } from "./entries.ts";
-import { type BlockSource, type DiskBlocks, Slab } from "./slab.ts";
+import { type DiskBlocks, Slab } from "./slab.ts";
 
 /** The buffers of one layer. */
 interface PartBuffers extends KvPart {
@@ -104,32 +104,20 @@ class HostSegment implements SegmentBuffers<HostRows> {
 	}
 
 	static zeros(host: Host, place: Place): HostSegment {
-		const { disk } = host;
-		const sparse = place.geometry.kinds?.[place.segment]?.sparseValues === true;
-		if (sparse && disk?.works) {
-			try {
-				return HostSegment.#allocated(host, place, disk);
-			} catch (error) {
-				// It has said so, and memory has room perhaps.
-				if (disk.works) throw error;
-			}
-		}
-		return HostSegment.#allocated(host, place);
-	}
-
-	/** @param disk Where values lie. Defaults to memory. */
-	static #allocated(host: Host, place: Place, disk?: BlockSource): HostSegment {
 		const { geometry, segment, slots, copies } = place;
 		const { headDim, kinds } = geometry;
+		const sparse = kinds?.[segment]?.sparseValues === true;
+		const disk = sparse && host.disk?.works ? host.disk : undefined;
 		const format: KvFormat = kinds?.[segment]?.format ?? "float32";
 		const parts = kvParts(geometry, segment);
 		const shapes = parts.map(
 			({ heads }): EntriesShape => ({ heads: copies * heads.length, slots, headDim, kind: "value" }),
 		);
 		// Keys take as much as values.
-		const bytes = shapes.reduce((sum, shape) => sum + Entries.bytes(shape, format), 0);
-		const keys = new Slab(disk === undefined ? 2 * bytes : bytes);
-		const values = disk === undefined ? keys : new Slab(bytes, disk);
+		const lengths = shapes.map((shape) => Entries.lengths(shape, format));
+		const both = lengths.flatMap((each) => [...each, ...each]);
+		const keys = new Slab(disk === undefined ? both : lengths.flat());
+		const values = disk === undefined ? keys : new Slab(lengths.flat(), disk);
 		const slabs = [...new Set([keys, values])];
 		try {
 			const buffers = parts.map((part, i) => {

@@ -28,23 +28,23 @@ const inMemory: BlockSource = { allocate: (bytes) => new Uint8Array(bytes), free
 export class Slab {
 	readonly #blocks: Uint8Array<ArrayBuffer>[] = [];
 	readonly #source: BlockSource;
-	/** Bytes that are still to come. */
-	#left: number;
+	/** Bytes of each block: what its arrays take, and no more, since a file of zeros is written whole. */
+	readonly #sizes: number[] = [];
 	/** Where the next array begins in the last block. */
 	#at = 0;
 
 	/**
-	 * @param bytes What all arrays take, by `part`.
+	 * @param lengths Bytes of the arrays, in the order in which they will be asked for.
 	 * @param source Of its blocks. Defaults to memory.
 	 */
-	constructor(bytes: number, source: BlockSource = inMemory) {
-		this.#left = bytes;
+	constructor(lengths: readonly number[], source: BlockSource = inMemory) {
 		this.#source = source;
-	}
-
-	/** What an array of so many bytes takes. */
-	static part(bytes: number): number {
-		return Math.ceil(bytes / LINE) * LINE;
+		for (const length of lengths) {
+			const part = partOf(length);
+			const last = this.#sizes.at(-1);
+			if (last === undefined || last + part > LARGEST) this.#sizes.push(part);
+			else this.#sizes[this.#sizes.length - 1] = last + part;
+		}
 	}
 
 	/** Zeros, as those of `codes` are. Both throw what the source does when there is no room for them. */
@@ -64,17 +64,20 @@ export class Slab {
 	}
 
 	#next(bytes: number): Uint8Array<ArrayBuffer> {
-		const part = Slab.part(bytes);
+		const part = partOf(bytes);
 		let block = this.#blocks.at(-1);
 		if (block === undefined || this.#at + part > block.length) {
-			const parts = Math.max(1, Math.floor(LARGEST / Math.max(1, part)));
-			block = this.#source.allocate(Math.min(this.#left, parts * part));
+			block = this.#source.allocate(this.#sizes[this.#blocks.length] as number);
 			this.#blocks.push(block);
 			this.#at = 0;
 		}
 		const array = block.subarray(this.#at, this.#at + part);
 		this.#at += part;
-		this.#left -= part;
 		return array;
 	}
+}
+
+/** What an array of so many bytes takes of a block. */
+function partOf(bytes: number): number {
+	return Math.ceil(bytes / LINE) * LINE;
 }

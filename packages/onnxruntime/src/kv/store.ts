@@ -141,7 +141,7 @@ export class SegmentStore<Fresh extends FreshRows = FreshRows> implements KvStor
 		});
 		const had = memoryBytesOf(alone(before.slots), before.valuesOnDisk === true);
 		const more = (onDisk: boolean): number => memoryBytesOf(alone(slots), onDisk) - had;
-		const [grown = before] = within(this.context, more, () => [before.grown(slots)]);
+		const [grown = before] = within(this.context, more, [() => before.grown(slots)]);
 		segments[segment] = grown;
 		this.#tensors = undefined;
 		this.#lease.end(() => before.dispose());
@@ -150,9 +150,8 @@ export class SegmentStore<Fresh extends FreshRows = FreshRows> implements KvStor
 	fork(): KvStore {
 		const segments = this.#open();
 		const needed = (onDisk: boolean): number => memoryBytesOf(this.shape, onDisk);
-		const copies = within(this.context, needed, () =>
-			segments.map((segment) => segment.grown(segment.slots)),
-		);
+		const makes = segments.map((segment) => () => segment.grown(segment.slots));
+		const copies = within(this.context, needed, makes);
 		return new SegmentStore(this.context, this.#geometry, copies);
 	}
 
@@ -230,17 +229,8 @@ export function allocate<Fresh extends FreshRows>(
 	const { slots, ...geometry } = copyOf(shape);
 	const all = { ...geometry, slots: slots.map((count) => copies * count) };
 	const needed = (onDisk: boolean): number => memoryBytesOf(all, onDisk);
-	return within(context, needed, () => {
-		const segments: SegmentBuffers<Fresh>[] = [];
-		try {
-			for (const [segment, count] of slots.entries())
-				segments.push(context.memory.zeros(geometry, segment, count, copies));
-			return segments;
-		} catch (error) {
-			for (const segment of segments) segment.dispose();
-			throw error;
-		}
-	});
+	const makes = slots.map((count, segment) => () => context.memory.zeros(geometry, segment, count, copies));
+	return within(context, needed, makes);
 }
 
 export function tensorsOf(segments: readonly SegmentBuffers<never>[], batch: number): KvTensors {
@@ -250,33 +240,40 @@ export function tensorsOf(segments: readonly SegmentBuffers<never>[], batch: num
 }
 
 /**
- * Makes buffers. Throws a TokError when there is no memory for them.
+ * Makes buffers, all or none. Throws a TokError, before memory is taken, when there is not enough of it.
  *
  * @param needed Bytes of memory that they take, depending on whether sparse values go to disk.
  */
 function within<Fresh extends FreshRows>(
 	{ resources, memory }: StoreContext<Fresh>,
 	needed: (onDisk: boolean) => number,
-	make: () => SegmentBuffers<Fresh>[],
+	makes: readonly (() => SegmentBuffers<Fresh>)[],
 ): SegmentBuffers<Fresh>[] {
-	const { valuesOnDisk = false } = memory;
-	resources.checkMemory(needed(valuesOnDisk));
-	const made = inMemory(resources, make);
-	// A disk may have failed meanwhile, and left to memory what was to lie there.
-	if (!valuesOnDisk || memory.valuesOnDisk) return made;
+	const onDisk = (): boolean => memory.valuesOnDisk === true;
+	const attempt = (): SegmentBuffers<Fresh>[] => {
+		resources.checkMemory(needed(onDisk()));
+		return makeAll(resources, makes);
+	};
+	const before = onDisk();
 	try {
-		resources.checkMemory(needed(false));
-		return made;
+		return attempt();
 	} catch (error) {
-		for (const buffers of made) buffers.dispose();
-		throw error;
+		// A disk that has failed meanwhile has said so, and leaves to memory what was to lie there.
+		if (onDisk() === before) throw error;
+		return attempt();
 	}
 }
 
-function inMemory<T>(resources: Resources, make: () => T): T {
+function makeAll<Fresh extends FreshRows>(
+	resources: Resources,
+	makes: readonly (() => SegmentBuffers<Fresh>)[],
+): SegmentBuffers<Fresh>[] {
+	const made: SegmentBuffers<Fresh>[] = [];
 	try {
-		return make();
+		for (const make of makes) made.push(make());
+		return made;
 	} catch (cause) {
+		for (const buffers of made) buffers.dispose();
 		if (!(cause instanceof RangeError)) throw cause;
 		throw resources.error(
 			`expected memory for the keys and values, got none (${cause.message}). Choose a smaller window.`,
