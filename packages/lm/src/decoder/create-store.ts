@@ -1,6 +1,6 @@
 /** The buffers of a session: as large as its cache needs now, or as those that a file was saved from. */
 import { formatPolicy, type KvCache, type Policy } from "@tok/kv-cache";
-import { type KvKind, type KvShape, type KvStore, kvParts, TokError } from "@tok/runtime";
+import { type KvShape, type KvStore, kvParts, TokError } from "@tok/runtime";
 import { cacheShape, segmentCosts } from "./cache-cost.ts";
 import type { DecoderEngine } from "./decoder-engine.ts";
 
@@ -39,13 +39,13 @@ export function createStore(engine: DecoderEngine, cache: KvCache, shape?: KvSha
 	return runtime.createKvStore(shape === undefined ? needed : withSparseValues(shape, needed));
 }
 
-/** What lies on disk is for the runtime to say, whatever a file was saved from. */
+/** What may lie on disk is for the policy to say, whatever a file was saved from. */
 function withSparseValues(shape: KvShape, { kinds = [] }: KvShape): KvShape {
-	const marked = shape.slots.map((_, segment): KvKind | undefined => {
-		const kind = shape.kinds?.[segment];
-		return kinds[segment]?.sparseValues === true ? { ...kind, sparseValues: true } : kind;
-	});
-	return { ...shape, ...(marked.some((kind) => kind !== undefined) && { kinds: marked }) };
+	const marked = shape.slots.map((_, segment) => ({
+		...shape.kinds?.[segment],
+		...(kinds[segment]?.sparseValues && { sparseValues: true }),
+	}));
+	return { ...shape, kinds: marked };
 }
 
 /**
