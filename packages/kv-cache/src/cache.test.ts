@@ -115,16 +115,16 @@ describe("chunks", () => {
 
 	test("K4: dense gains slots before they are exceeded, and never shrinks them", () => {
 		const cache = createCache([dense()]);
-		expect(cache.slots()).toEqual([256]);
-		expect(cache.plan(256).segments[0]?.slots).toBe(256);
-		const plan = cache.plan(257);
-		expect(plan.segments[0]?.slots).toBe(384);
-		expect(cache.slots()).toEqual([256]);
+		expect(cache.slots()).toEqual([128]);
+		expect(cache.plan(128).segments[0]?.slots).toBe(128);
+		const plan = cache.plan(129);
+		expect(plan.segments[0]?.slots).toBe(256);
+		expect(cache.slots()).toEqual([128]);
 		cache.commit(plan);
-		expect(cache.slots()).toEqual([384]);
-		cache.rewind(257);
-		expect(cache.slots()).toEqual([384]);
-		expect(cache.plan(1).segments[0]?.slots).toBe(384);
+		expect(cache.slots()).toEqual([256]);
+		cache.rewind(129);
+		expect(cache.slots()).toEqual([256]);
+		expect(cache.plan(1).segments[0]?.slots).toBe(256);
 	});
 
 	test("K4: slots grow by 128, or by an eighth of a power of two, in whole groups", () => {
@@ -138,22 +138,23 @@ describe("chunks", () => {
 			return seen;
 		};
 		expect([...slots("dense")]).toEqual([
-			...[256, 384, 512, 640, 768, 896, 1024, 1152, 1280, 1408, 1536, 1664, 1792, 1920],
+			...[128, 256, 384, 512, 640, 768, 896, 1024, 1152, 1280, 1408, 1536, 1664, 1792, 1920],
 			...[2048, 2304, 2560, 2816, 3072, 3328, 3584, 3840, 4096, 4608, 5120],
 		]);
 		expect([...slots("compressive:100000/4/mean,rolling:64")]).toEqual([
-			256, 384, 512, 640, 768, 896, 1024, 1152, 1280,
+			128, 256, 384, 512, 640, 768, 896, 1024, 1152, 1280,
 		]);
-		expect([...slots("memory:100005/2x15,rolling:64")].slice(0, 4)).toEqual([270, 405, 540, 675]);
+		expect([...slots("memory:100005/2x15,rolling:64")].slice(0, 5)).toEqual([135, 270, 405, 540, 675]);
 	});
 
 	test("K4: a window's slots grow up to what it keeps", () => {
 		const cache = createCache([sink(4), rolling(700)]);
-		const slots = [256, 4, 252, 1, 188, 1000].map((count) => {
+		const slots = [128, 128, 4, 252, 1, 187, 1000].map((count) => {
 			cache.commit(cache.plan(count));
 			return cache.slots();
 		});
 		expect(slots).toEqual([
+			[4, 128],
 			[4, 256],
 			[4, 256],
 			[4, 512],

@@ -58,6 +58,20 @@ describe("masks", () => {
 		expect(() => segmentMask(view, out, { slots: 2 })).toThrow(/slots: expected an integer from 3/);
 	});
 
+	test("K4 K24: a row may be shorter than the view when it holds what is cached", () => {
+		// Three entries in 128 slots; the chunk's own rows are written once these have become 256.
+		const view = planAfter([rolling(300)], 3, 126).segments[0] as Plan["segments"][number];
+		expect(view.slots).toBe(256);
+		for (const slots of [3, 128]) {
+			const out = new Float32Array(126 * slots).fill(7);
+			segmentMask(view, out, { slots });
+			expect(new Set(rows(out, 126))).toEqual(new Set(["###".padEnd(slots, ".")]));
+		}
+		expect(() => segmentMask(view, new Float32Array(252), { slots: 2 })).toThrow(
+			"slots: expected an integer from 3",
+		);
+	});
+
 	test("K24: the ring's oldest slots go out of sight row by row", () => {
 		const plan = planAfter([sink(1), rolling(4)], 7, 6);
 		expect(ofSegment(plan, 0)).toEqual(new Array(6).fill("#"));

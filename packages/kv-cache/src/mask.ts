@@ -19,7 +19,10 @@ export interface MaskOptions {
 	 * is below it. An integer ≥ 1. Defaults to none.
 	 */
 	readonly window?: number;
-	/** Of `segmentMask`: slots of a row of `out`, at least the view's. Those beyond are masked. Defaults to the view's. */
+	/**
+	 * Of `segmentMask`: slots of a row of `out`: enough for the entries that are cached, or as many as the view has. Those
+	 * beyond the view's are masked. Defaults to the view's.
+	 */
 	readonly slots?: number;
 	/**
 	 * Of `segmentMask`: slots that share one column, where a segment's entries come and go in blocks. It divides the
@@ -38,7 +41,9 @@ export function segmentMask(view: SegmentView, out: Float32Array, options?: Mask
 	const read = visibleFrom.length;
 	const window = windowOf(options);
 	const wanted = options?.slots ?? view.slots;
-	integer("slots", wanted, view.slots, Number.MAX_SAFE_INTEGER, "A row holds at least the view's slots.");
+	// Until a segment has all of its slots entry e lies in slot e.
+	const least = Math.min(view.cached.end, view.slots);
+	integer("slots", wanted, least, Number.MAX_SAFE_INTEGER, "A row holds at least what is cached.");
 	const block = options?.block ?? 1;
 	integer("block", block, 1, Number.MAX_SAFE_INTEGER, "Leave it out for a column per slot.");
 	const [slots, columns] = [view.slots / block, wanted / block];

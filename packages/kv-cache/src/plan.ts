@@ -16,7 +16,10 @@ export interface Range {
 export interface SegmentView {
 	/** Index of the segment in the policy. */
 	readonly segment: number;
-	/** Slots that the segment's buffers must have when this plan runs. Never shrinks. */
+	/**
+	 * Slots that the segment's buffers must have for the plan's transfers and writes. Never shrinks. While the chunk
+	 * runs, those that hold `cached` will do.
+	 */
 	readonly slots: number;
 	/** Entries that lie in the buffers when the chunk runs: after the plan's transfers, before its writes. */
 	readonly cached: Range;

@@ -271,7 +271,7 @@ test("K39: what is attached is whole blocks, and no more than the archive keeps"
 	const policy = parsePolicy("sink:2,memory:32/1x4,rolling:6");
 	const create = (archived: number, text?: string) =>
 		createCache(text === undefined ? policy : parsePolicy(text), { archived });
-	expect(create(32).slots()).toEqual([2, 160, 9]);
+	expect(create(32).slots()).toEqual([2, 128, 9]);
 	expect(() => create(30)).toThrow(
 		"[tok/kv-cache] archived: expected whole blocks of 4, got 30. Leave the incomplete one out.",
 	);

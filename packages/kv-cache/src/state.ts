@@ -71,10 +71,8 @@ export function originOf(policy: Policy, k: number): number {
 		.reduce((sum, segment) => (segment.takes === "tokens" ? sum + segment.slots : sum), 0);
 }
 
-/** Slots of a segment's buffers at first. */
-const FIRST_SLOTS = 256;
-/** The fewest that they grow by. */
-const LEAST_GROWTH = 128;
+/** Slots of a segment's buffers at first, and the fewest that they grow by. */
+const LEAST_SLOTS = 128;
 /** Tokens for whose drops a segment that takes them has room at a time, beyond what it keeps. */
 export const ARRIVING_TOKENS = 128;
 
@@ -88,7 +86,7 @@ export function bufferSlots(policy: Policy, k: number, end: number, slots: numbe
 	if (segment.takes === "tokens") return segment.slots;
 	const unit = segment.takes === "rest" ? 1 : segment.takes.entries;
 	const inUnits = (slots: number): number => Math.ceil(slots / unit) * unit;
-	let size = Math.max(slots, inUnits(Math.max(FIRST_SLOTS, (segment.recall ?? 0) * unit)));
+	let size = Math.max(slots, inUnits(Math.max(LEAST_SLOTS, (segment.recall ?? 0) * unit)));
 	while (size < end) size = inUnits(size + growth(size));
 	return Math.min(size, mostSlots(policy, k));
 }
@@ -99,7 +97,7 @@ export function bufferSlots(policy: Policy, k: number, end: number, slots: numbe
  * fewer, while the slots double.
  */
 function growth(slots: number): number {
-	return Math.max(LEAST_GROWTH, 2 ** (Math.floor(Math.log2(slots)) - 3));
+	return Math.max(LEAST_SLOTS, 2 ** (Math.floor(Math.log2(slots)) - 3));
 }
 
 /**

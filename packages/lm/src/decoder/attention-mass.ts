@@ -103,7 +103,9 @@ export class AttentionMass {
 		for (let head = 0; head < this.#heads; head++) {
 			const mass = this.#mass.subarray(head * slots, (head + 1) * slots);
 			const fell = cached.subarray((head * rows + row) * columns, (head * rows + row + 1) * columns);
-			for (let slot = 0; slot < slots; slot++) mass[slot] = (mass[slot] as number) + (fell[slot] as number);
+			// The run may have had fewer slots than its rows are written to, or more, as a batch has.
+			const both = Math.min(slots, columns);
+			for (let slot = 0; slot < both; slot++) mass[slot] = (mass[slot] as number) + (fell[slot] as number);
 			const own = fresh.subarray((head * rows + row) * tokens, (head * rows + row + 1) * tokens);
 			for (const [writes, isNew] of [
 				[earlier, false],

@@ -3,7 +3,7 @@
  * for the stream alone, or for a single token together with those of other sessions. What a run that fails has left
  * behind lies in slots that nobody sees.
  */
-import type { KvCache, Plan } from "@tok/kv-cache";
+import type { KvCache, Plan, Segment } from "@tok/kv-cache";
 import type { RopeFrequencies } from "@tok/rope";
 import type { KvStore } from "@tok/runtime";
 import type { ArchiveState } from "./archive-state.ts";
@@ -74,12 +74,9 @@ export class StepRunner {
 	}
 
 	async #runAlone(row: StepRow, scored: Scored, options: StepOptions): Promise<RunResult> {
-		const { cache, store, segments, attention } = this.#options;
+		const { store, segments, attention } = this.#options;
 		const { plan } = row;
-		plan.segments.forEach(({ slots }, segment) => {
-			if (slots <= (store.shape.slots[segment] as number)) return;
-			store.grow(segment, paddedSlots(slots, cache.policy[segment], segments[segment]?.format));
-		});
+		this.#grow(plan, (takes) => takes !== "rest");
 		await this.#carryOut(plan);
 		const graph = await this.#engine.graph(segments, attention);
 		// A store disposed meanwhile has none; the run says so.
@@ -87,8 +84,20 @@ export class StepRunner {
 		const rows = attention ? options.attended : undefined;
 		const feeds = this.#feeds.of([row], slots, logitRows(plan, scored), { ...options, attended: rows });
 		const result = stepResult(await graph.run(feeds, { store }));
+		// Only now: to attend to slots that nothing lies in takes as long.
+		this.#grow(plan, (takes) => takes === "rest");
 		const { attention: attended } = result;
 		return { ...result, told: attended && rows && { attended, plan, slots, rows } };
+	}
+
+	/** What the plan's entries need, in the segments that are meant. */
+	#grow(plan: Plan, meant: (takes: Segment["takes"] | undefined) => boolean): void {
+		const { cache, store, segments } = this.#options;
+		plan.segments.forEach(({ slots }, segment) => {
+			const kind = cache.policy[segment];
+			if (!meant(kind?.takes) || slots <= (store.shape.slots[segment] as number)) return;
+			store.grow(segment, paddedSlots(slots, kind, segments[segment]?.format));
+		});
 	}
 
 	async #carryOut(plan: Plan): Promise<void> {

@@ -202,7 +202,7 @@ describe("S29: the same stream", () => {
 				expect(restored.stats).toEqual(plain.stats);
 				restored.dispose();
 			}
-			expect(session.stats.bytes).toBe(1.5 * open({ policy }).stats.bytes);
+			expect(session.stats.bytes).toBe(3 * open({ policy }).stats.bytes);
 		}
 	});
 });
