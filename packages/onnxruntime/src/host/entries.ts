@@ -5,6 +5,17 @@
 import { type KvFormat, largestCode } from "@tok/runtime";
 import type { Slab } from "./slab.ts";
 
+/** Rows [length, headDim], one after the other. */
+export interface Rows {
+	readonly data: Float32Array;
+	/** The same memory. */
+	readonly bits: Int32Array;
+}
+
+export function rowsIn(data: Float32Array): Rows {
+	return { data, bits: new Int32Array(data.buffer, data.byteOffset, data.length) };
+}
+
 export interface EntriesShape {
 	readonly heads: number;
 	readonly slots: number;
@@ -65,11 +76,12 @@ export class Entries {
 		this.scales?.fill(0);
 	}
 
-	/** Fills the slots from `slot` on with the rows [length, headDim] of one head that begin at `rows[from]`. */
-	put(head: number, slot: number, length: number, rows: Float32Array, from: number): void {
+	/** Fills the slots from `slot` on with the rows of one head that begin at number `from`. */
+	put(head: number, slot: number, length: number, of: Rows, from: number): void {
 		const { slots, headDim, kind } = this.shape;
 		const { data, scales } = this;
-		if (scales !== undefined) this.#putCodes(head, slot, length, rows, from);
+		const { data: rows } = of;
+		if (scales !== undefined) this.#putCodes(head, slot, length, of, from);
 		else if (kind === "key") {
 			// Slot after slot: one row after the other would come back to the same few lines of the processor's cache.
 			let target = head * headDim * slots + slot;
@@ -86,16 +98,14 @@ export class Entries {
 	 * Row after row, as each has a scale of its own. Without a branch on the numbers, whose signs nobody can foretell: a
 	 * wrong guess costs more than a number.
 	 */
-	#putCodes(head: number, slot: number, length: number, rows: Float32Array, from: number): void {
+	#putCodes(head: number, slot: number, length: number, { data: rows, bits }: Rows, from: number): void {
 		const { slots, headDim, kind } = this.shape;
 		const data = this.data as Int8Array;
 		const scales = this.scales as Float32Array;
 		const [step, apart] = kind === "key" ? [1, slots] : [headDim, 1];
 		const largest = largestCode[kind];
 		for (let i = 0, row = from; i < length; i++, row += headDim) {
-			let most = 0;
-			for (let d = 0; d < headDim; d++) most = Math.max(most, Math.abs(rows[row + d] as number));
-			scales[head * slots + slot + i] = most / largest;
+			scales[head * slots + slot + i] = largestMagnitude(bits, row, row + headDim) / largest;
 			// By the scale as it is stored, so that what was read from here has the same codes again.
 			const stored = scales[head * slots + slot + i] as number;
 			const inverse = stored > 0 ? 1 / stored : 0;
@@ -119,9 +129,23 @@ export class Entries {
 	}
 }
 
-/** Of a number above −128, as `Math.round` has it, which branches. */
+/** As a code of 8 bits, of which what is beyond them is dropped: `Math.round` branches. */
 function nearest(x: number): number {
-	return ((x + 128.5) | 0) - 128;
+	return (x + 256.5) | 0;
+}
+
+const magnitude = new Float32Array(1);
+const magnitudeBits = new Int32Array(magnitude.buffer);
+
+/** Without their signs the bits of floats are in the order of their magnitudes. `Math.max` branches. */
+function largestMagnitude(bits: Int32Array, from: number, to: number): number {
+	let most = 0;
+	for (let i = from; i < to; i++) {
+		const less = most - ((bits[i] as number) & 0x7fffffff);
+		most -= less & (less >> 31);
+	}
+	magnitudeBits[0] = most;
+	return magnitude[0] as number;
 }
 
 /** Copies `count` equal stretches, which are longer in `to`, to where each begins there. */

@@ -14,7 +14,7 @@ import {
 import type { Tensor } from "onnxruntime-common";
 import type { BufferFile, FreshRows, Geometry, SegmentBuffers, SegmentMemory } from "../kv/segment.ts";
 import type { TensorClass } from "../transfers.ts";
-import { Entries, type EntriesShape } from "./entries.ts";
+import { Entries, type EntriesShape, type Rows, rowsIn } from "./entries.ts";
 import { type DiskBlocks, Slab } from "./slab.ts";
 
 /** The buffers of one layer. */
@@ -23,9 +23,8 @@ interface PartBuffers extends KvPart {
 	readonly value: Entries;
 }
 
-interface HostRows extends FreshRows {
-	readonly data: Float32Array; // [layers, 2, kvHeads, tokens, headDim]
-}
+/** [layers, 2, kvHeads, tokens, headDim] */
+interface HostRows extends FreshRows, Rows {}
 
 export interface HostMemoryOptions {
 	/** Those that the onnxruntime computes well with. Defaults to float32 and int8. */
@@ -52,7 +51,7 @@ export function hostMemory(
 			const size = data.length / batch;
 			let inUse = batch;
 			return Array.from({ length: batch }, (_, i) => ({
-				data: data.subarray(i * size, (i + 1) * size),
+				...rowsIn(data.subarray(i * size, (i + 1) * size)),
 				tokens: fresh.dims[2] as number,
 				release: () => {
 					if (--inUse === 0) freeArray(data);
@@ -185,7 +184,8 @@ class HostSegment implements SegmentBuffers<HostRows> {
 		return rows;
 	}
 
-	writeSlots(slot: number, length: number, rows: Float32Array): void {
+	writeSlots(slot: number, length: number, data: Float32Array): void {
+		const rows = rowsIn(data);
 		const plane = length * this.#geometry.headDim;
 		let at = 0;
 		for (const { heads, key, value } of this.#parts)
@@ -194,14 +194,14 @@ class HostSegment implements SegmentBuffers<HostRows> {
 					entries.put(head, slot, length, rows, at);
 	}
 
-	write({ row, slot, length }: KvWrite, { data, tokens }: HostRows): void {
+	write({ row, slot, length }: KvWrite, rows: HostRows): void {
 		const { kvHeads, headDim } = this.#geometry;
-		const plane = tokens * headDim;
+		const plane = rows.tokens * headDim;
 		for (const { layer, heads, key, value } of this.#parts)
 			heads.forEach((head, i) => {
 				const first = (layer * 2 * kvHeads + head) * plane + row * headDim;
-				key.put(i, slot, length, data, first);
-				value.put(i, slot, length, data, first + kvHeads * plane);
+				key.put(i, slot, length, rows, first);
+				value.put(i, slot, length, rows, first + kvHeads * plane);
 			});
 	}
 
