@@ -35,7 +35,7 @@ export default defineConfig({
 				// Apart from what is ours, so that it is seen how much that is.
 				codeSplitting: {
 					groups: [
-						{ name: "worker", test: /worker\/worker\.ts$/ },
+						{ name: "calls", test: /worker\/calls\.ts$/ },
 						{
 							debugName: "onnxruntime",
 							test: /\/onnxruntime-web\//,

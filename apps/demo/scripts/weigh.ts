@@ -40,15 +40,20 @@ export function weighPage(folder: string): PageWeight {
 		[...(contents.get(name) as string).matchAll(pattern)]
 			.map(([, file]) => `assets/${file}`)
 			.filter((file) => contents.has(file));
+	const imports = (name: string): string[] => named(name, /(?:from|import)\s*"\.\/([^"]+)"/g);
 	/** With all that they import. */
 	const closure = (begin: Iterable<string>): Set<string> => {
 		const reached = new Set(begin);
-		for (const name of reached)
-			for (const file of named(name, /(?:from|import)\s*"\.\/([^"]+)"/g)) reached.add(file);
+		for (const name of reached) for (const file of imports(name)) reached.add(file);
 		return reached;
 	};
 	const page = named("index.html", /(?:src|href)="\.\/assets\/([^"]+)"/g);
 	const workers = page.flatMap((name) => named(name, /new URL\(`([^`]+)`/g));
+	const importing = names.find((name) => imports(name).some((file) => workers.includes(file)));
+	if (importing !== undefined)
+		throw new Error(
+			`${folder}: expected a worker's entry that no file imports, since WebKit would evaluate it again, got ${importing} importing it.`,
+		);
 	const first = closure(["index.html", ...page, ...workers]);
 	// A backend is what brings onnxruntime; a visitor fetches one.
 	const backends = [...first]
