@@ -4,18 +4,13 @@
  */
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defaultClientConditions, defineConfig } from "vite";
+import { isolate } from "./scripts/isolate.ts";
 import { listFiles } from "./scripts/list-files.ts";
 import { serveModels } from "./scripts/serve-models.ts";
 
-/** Threads of WebAssembly share memory, which browsers allow isolated pages alone. */
-const headers = {
-	"Cross-Origin-Opener-Policy": "same-origin",
-	"Cross-Origin-Embedder-Policy": "require-corp",
-};
-
 export default defineConfig({
 	base: "./",
-	plugins: [svelte(), serveModels(), listFiles()],
+	plugins: [svelte(), isolate(), serveModels(), listFiles()],
 	resolve: { conditions: ["@tok/source", ...defaultClientConditions] },
 	// onnxruntime finds its wasm beside itself; the others are named, so that the first visit is not the second one too.
 	optimizeDeps: {
@@ -62,6 +57,4 @@ export default defineConfig({
 			},
 		},
 	},
-	server: { headers },
-	preview: { headers },
 });
