@@ -57,3 +57,18 @@ test.each([0, -1, 0.5, Number.NaN])("a memory limit of %d is an error of either"
 test.each([0, 1.5, 65])("%d threads are an error", async (threads) => {
 	await expect(wasm.wasm({ threads })).rejects.toThrow("threads: expected an integer from 1 to 64");
 });
+
+test.each([
+	[true, "that is isolated and has no SharedArrayBuffer. Leave threads out."],
+	[false, "that is not cross-origin isolated. Serve it with COOP same-origin"],
+])("threads without memory to share are an error that says why (isolated: %s)", async (isolated, why) => {
+	vi.stubGlobal("SharedArrayBuffer", undefined);
+	vi.stubGlobal("crossOriginIsolated", isolated);
+	try {
+		await expect(wasm.wasm({ threads: 2 })).rejects.toThrow(
+			`[tok/runtime-wasm] threads: expected a page that can share memory for 2 threads, got one ${why}`,
+		);
+	} finally {
+		vi.unstubAllGlobals();
+	}
+});

@@ -75,8 +75,10 @@ function checkThreads(threads: number): void {
 	if (threads > 1 && !canShareMemory())
 		throw new TokError(
 			"runtime-wasm",
-			`threads: expected a page that is cross-origin isolated for ${threads} threads, got one that is not. ` +
-				"Serve it with COOP same-origin and COEP require-corp, or leave threads out.",
+			`threads: expected a page that can share memory for ${threads} threads, got one ` +
+				(globalThis.crossOriginIsolated
+					? "that is isolated and has no SharedArrayBuffer. Leave threads out."
+					: "that is not cross-origin isolated. Serve it with COOP same-origin and COEP require-corp, or leave threads out."),
 		);
 	if (threadsInUse !== undefined && threads !== threadsInUse)
 		throw new TokError(

@@ -106,10 +106,11 @@ export async function offerWebGpu(gpu: GpuLike | undefined, secure: boolean): Pr
 	return { name: "webgpu", label, refusal: undefined, slow };
 }
 
-export function offerWasm(cores: number, isolated: boolean): BackendOffer {
-	const label = isolated
+/** `shared`: the page is isolated, and its browser lets such pages share memory with their threads. */
+export function offerWasm(cores: number, shared: boolean): BackendOffer {
+	const label = shared
 		? `up to ${Math.min(4, cores)} threads`
-		: "1 thread (the page is not cross-origin isolated)";
+		: "1 thread (memory cannot be shared with others here)";
 	const refusal = typeof WebAssembly === "undefined" ? "this browser has no WebAssembly." : undefined;
 	return { name: "wasm", label, refusal, slow: false };
 }

@@ -9,7 +9,12 @@ export const backends: readonly Backend[] = [
 	},
 	{
 		name: "wasm",
-		offer: async () => offerWasm(navigator.hardwareConcurrency, crossOriginIsolated),
+		offer: async () => offerWasm(navigator.hardwareConcurrency, canShareMemory()),
 		open: async () => (await import("@tok/runtime-webgpu/wasm")).wasm(),
 	},
 ];
+
+/** There are workers that WebKit calls isolated and gives no memory to share. */
+function canShareMemory(): boolean {
+	return crossOriginIsolated && typeof SharedArrayBuffer !== "undefined";
+}
