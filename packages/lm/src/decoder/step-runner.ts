@@ -3,7 +3,7 @@
  * for the stream alone, or for a single token together with those of other sessions. What a run that fails has left
  * behind lies in slots that nobody sees.
  */
-import type { KvCache, Plan, Segment } from "@tok/kv-cache";
+import type { KvCache, Plan } from "@tok/kv-cache";
 import type { RopeFrequencies } from "@tok/rope";
 import type { KvStore } from "@tok/runtime";
 import type { ArchiveState } from "./archive-state.ts";
@@ -76,7 +76,7 @@ export class StepRunner {
 	async #runAlone(row: StepRow, scored: Scored, options: StepOptions): Promise<RunResult> {
 		const { store, segments, attention } = this.#options;
 		const { plan } = row;
-		this.#grow(plan, (takes) => takes !== "rest");
+		this.#grow(plan, false);
 		await this.#carryOut(plan);
 		const graph = await this.#engine.graph(segments, attention);
 		// A store disposed meanwhile has none; the run says so.
@@ -85,17 +85,17 @@ export class StepRunner {
 		const feeds = this.#feeds.of([row], slots, logitRows(plan, scored), { ...options, attended: rows });
 		const result = stepResult(await graph.run(feeds, { store }));
 		// Only now: to attend to slots that nothing lies in takes as long.
-		this.#grow(plan, (takes) => takes === "rest");
+		this.#grow(plan, true);
 		const { attention: attended } = result;
 		return { ...result, told: attended && rows && { attended, plan, slots, rows } };
 	}
 
-	/** What the plan's entries need, in the segments that are meant. */
-	#grow(plan: Plan, meant: (takes: Segment["takes"] | undefined) => boolean): void {
+	/** To what the plan needs: the segment that takes the rest of the tokens, or the others. */
+	#grow(plan: Plan, rest: boolean): void {
 		const { cache, store, segments } = this.#options;
 		plan.segments.forEach(({ slots }, segment) => {
 			const kind = cache.policy[segment];
-			if (!meant(kind?.takes) || slots <= (store.shape.slots[segment] as number)) return;
+			if ((kind?.takes === "rest") !== rest || slots <= (store.shape.slots[segment] as number)) return;
 			store.grow(segment, paddedSlots(slots, kind, segments[segment]?.format));
 		});
 	}
